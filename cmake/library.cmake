@@ -1,0 +1,23 @@
+# The library: every source under src/, found by glob. What is specific to an instruction set sits in
+# src/cpu/kernels/, one file a set, each with the flags of its row here.
+file(GLOB_RECURSE LATTICE_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/*.cpp)
+file(GLOB LATTICE_PUBLIC_HEADERS CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/lattice/*.h)
+
+add_library(lattice ${LATTICE_SOURCES})
+add_library(lattice::lattice ALIAS lattice)
+target_include_directories(lattice
+  PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>
+  PRIVATE ${PROJECT_SOURCE_DIR}/src)
+target_compile_features(lattice PUBLIC cxx_std_20)
+target_link_libraries(lattice PRIVATE $<BUILD_INTERFACE:lattice_warnings> fmt::fmt TBB::tbb PNG::PNG Threads::Threads
+                                      $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> liblzf::liblzf)
+set_target_properties(lattice PROPERTIES POSITION_INDEPENDENT_CODE ON VERSION ${PROJECT_VERSION} SOVERSION 0)
+
+function(lattice_kernel_flags file)
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/src/cpu/kernels/${file} TARGET_DIRECTORY lattice
+                              PROPERTIES COMPILE_OPTIONS "${ARGN}")
+endfunction()
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  lattice_kernel_flags(x86_avx2.cpp -mavx2 -mfma -mf16c)
+  lattice_kernel_flags(x86_avx512.cpp -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c)
+endif()
