@@ -1,0 +1,93 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "lattice/tensor.h"
+
+namespace lattice {
+
+/// Three numbers, one an axis; made from one number where all three are equal: `Triple(3)`, `Triple(1, 3, 5)`.
+struct Triple {
+  int64_t x = 0, y = 0, z = 0;
+
+  constexpr Triple() = default;
+  constexpr Triple(int64_t all) : x(all), y(all), z(all) {}  // NOLINT: implicit, so that `.kernel_size = 3` reads well
+  constexpr Triple(int64_t x_size, int64_t y_size, int64_t z_size) : x(x_size), y(y_size), z(z_size) {}
+
+  constexpr bool operator==(const Triple&) const = default;
+};
+
+/// "(1, 3, 5)", for messages.
+std::string to_string(const Triple& triple);
+
+/// A voxel: its batch (>= 0) and its place on the lattice, in steps of the coordinate set's stride.
+struct Coord {
+  int32_t batch = 0, x = 0, y = 0, z = 0;
+
+  constexpr bool operator==(const Coord&) const = default;
+  constexpr auto operator<=>(const Coord&) const = default;  // lexicographic: batch, x, y, z
+};
+static_assert(sizeof(Coord) == 16);
+
+std::string to_string(const Coord& coord);
+
+class CoordIndex;
+class CoordSet;
+
+/// Coordinate sets are immutable and shared; two tensors live on the same support where their pointers are equal.
+using Support = std::shared_ptr<const CoordSet>;
+
+/// The rows of a sparse tensor, in order: row i sits at `coords()[i]`.
+///
+/// With stride (sx, sy, sz) the voxel (x, y, z) covers the cells x*sx .. x*sx + sx-1 (and so on) of the input lattice.
+/// Duplicates are legal: a look-up finds the first row that holds a coordinate. A set may carry an `extent`, the grid's
+/// three sizes in its own steps; then 0 <= x < extent on every axis. Without one the grid is unbounded.
+///
+/// Thread safety: a set never changes after it was made; what it finds out lazily (its sorted index) is guarded.
+class CoordSet {
+ public:
+  /// Throws invalid_argument (a negative batch; a coordinate outside the extent: names the first such row; stride or
+  /// extent not positive) and out_of_range (more than 2^31 - 1 rows; a product of strides beyond 2^31 - 1).
+  static Support make(std::vector<Coord> coords, Triple stride = 1, std::optional<Triple> extent = std::nullopt);
+  /// From an (N, 4) tensor of int32 or int64, columns batch, x, y, z. An int64 value outside int32 is out_of_range.
+  static Support make(const Tensor& coords, Triple stride = 1, std::optional<Triple> extent = std::nullopt);
+
+  ~CoordSet();
+  CoordSet(const CoordSet&) = delete;
+  CoordSet& operator=(const CoordSet&) = delete;
+
+  int64_t rows() const noexcept { return static_cast<int64_t>(coords_.size()); }
+  std::span<const Coord> coords() const noexcept { return coords_; }
+  const Triple& stride() const noexcept { return stride_; }
+  const std::optional<Triple>& extent() const noexcept { return extent_; }
+  /// A number that no other set of this process has, and that is never used again.
+  uint64_t id() const noexcept { return id_; }
+  /// Largest batch + 1; 0 for an empty set.
+  int64_t batches() const noexcept { return batches_; }
+  /// Whether two rows hold the same coordinate. Sorts the set on first use.
+  bool has_duplicates() const;
+  /// The coordinates as an (N, 4) int32 tensor, in row order.
+  Tensor tensor() const;
+  /// The sorted order of the rows, made on first use and kept (see src/coord_index.h).
+  const CoordIndex& index() const;
+
+ private:
+  CoordSet(std::vector<Coord> coords, Triple stride, std::optional<Triple> extent);
+
+  std::vector<Coord> coords_;
+  Triple stride_;
+  std::optional<Triple> extent_;
+  uint64_t id_;
+  int64_t batches_ = 0;
+  mutable std::once_flag index_once_;
+  mutable std::unique_ptr<const CoordIndex> index_;
+};
+
+}  // namespace lattice

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "lattice/conv_geometry.h"
+#include "lattice/coords.h"
+#include "lattice/relation.h"
+
+namespace lattice {
+
+class Backend;
+
+enum class BackendKind : uint8_t {
+  cpu,        ///< threads, vector kernels chosen at run time
+  reference,  ///< plain loops with double accumulation: the executable specification, for tests and comparisons
+};
+
+struct SessionOptions {
+  BackendKind backend = BackendKind::cpu;
+  int threads = 0;  ///< 0: as many as the process may run on. The results do not depend on it, bit for bit.
+};
+
+/// An output support and the relation that leads to it.
+struct RelatedSupport {
+  Support output;
+  std::shared_ptr<const Relation> relation;
+};
+
+/// A caller's run state: backend, threads, relation cache.
+///
+/// One thread at a time may use a session; any number of sessions may share tensors, supports and modules. Relations are
+/// built once for each (source support, target support, geometry, kind), and dropped when one of these supports is.
+class Session {
+ public:
+  /// Throws invalid_argument for a thread count below 0 and, where the environment's LATTICE_ISA names an instruction
+  /// set that is unknown or that the machine lacks, unsupported.
+  explicit Session(const SessionOptions& options = {});
+  ~Session();
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+
+  BackendKind backend_kind() const noexcept { return options_.backend; }
+  int threads() const noexcept { return options_.threads; }
+  /// The instruction set whose kernels run, such as "avx2"; "scalar" on the reference backend.
+  std::string_view isa() const noexcept;
+
+  /// The relation of a kind from `source`, with its output support; `target` is required for target and
+  /// target_transposed and must be null elsewhere. Built on first use, then kept. Throws invalid_argument and
+  /// out_of_range as docs/semantics.md says, naming `operation`.
+  RelatedSupport relate(RelationKind kind, const Support& source, const ConvGeometry& geometry,
+                        const Support& target = nullptr, std::string_view operation = "relate");
+
+  /// Number and bytes of the relations held.
+  int64_t relations() const noexcept;
+  int64_t relation_bytes() const noexcept;
+  /// Forgets them all; they are built again when needed.
+  void clear_relations();
+
+  /// For the library's own operations.
+  Backend& backend() noexcept { return *backend_; }
+
+ private:
+  struct RelationCache;
+
+  SessionOptions options_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<RelationCache> cache_;
+};
+
+}  // namespace lattice

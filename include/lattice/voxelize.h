@@ -1,0 +1,44 @@
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "lattice/session.h"
+#include "lattice/sparse_tensor.h"
+
+namespace lattice {
+
+enum class Reduction : uint8_t { mean, sum };
+enum class Interpolation : uint8_t { nearest, linear };
+
+struct VoxelizeOptions {
+  std::array<float, 3> voxel_size = {0.05F, 0.05F, 0.05F};  ///< metres, > 0
+  std::array<float, 3> origin = {0, 0, 0};                  ///< metres
+  Reduction reduction = Reduction::mean;
+};
+
+struct Voxels {
+  SparseTensor tensor;             ///< one row an occupied voxel, in order of first appearance
+  std::vector<int32_t> point_row;  ///< (N): the row of each point, -1 for a dropped one
+  std::vector<int32_t> counts;     ///< points a voxel
+  int64_t dropped = 0;             ///< points that are not finite or whose voxel leaves int32
+};
+
+/// Points (N, 3) f32 in metres with features (N, C) f32, both row-major, to voxels:
+/// coordinate = floor((point - origin) / voxel_size), in float32 with a true division. `batch` is (N) int32, or
+/// undefined where all points are of batch 0. A point's features count in its voxel's mean or sum, added in point order
+/// in float64 and rounded once. Throws invalid_argument (shapes, types, voxel_size, a negative batch).
+Voxels voxelize(Session& session, const Tensor& points, const Tensor& features, const VoxelizeOptions& options,
+                const Tensor& batch = {});
+
+/// Features at points (N, 3): with p = (point - origin) / voxel_size, nearest reads the voxel floor(p + 0.5), zero where
+/// there is none; linear sums over the 8 voxels floor(p) + {0,1}^3 with weights of (1 - frac) or frac per axis, absent
+/// corners adding zero, without renormalization. A point that is not finite gives zeros. Result (N, C) of the voxels'
+/// type. To give each point the value of the voxel holding it, use Voxels::point_row and gather_rows instead.
+Tensor devoxelize(Session& session, const SparseTensor& voxels, const Tensor& points, const VoxelizeOptions& options,
+                  Interpolation interpolation, const Tensor& batch = {});
+
+/// result[i] = features[rows[i]], zeros where rows[i] is -1. Throws out_of_range.
+Tensor gather_rows(const Tensor& features, std::span<const int32_t> rows);
+
+}  // namespace lattice
