@@ -38,8 +38,9 @@ class Backend {
   virtual BackendKind kind() const noexcept = 0;
   virtual std::string_view isa() const noexcept = 0;
 
-  /// Coordinates that `kind` (forward, regular, transposed, generative) derives from `source`, in their specified order;
-  /// with an output `extent` only those inside. Throws out_of_range where one leaves int32, naming `operation` and the row.
+  /// Coordinates that `kind` (forward, regular, transposed, generative) derives from `source`, in their specified
+  /// order; with an output `extent` only those inside. Throws out_of_range where one leaves int32, naming `operation`
+  /// and the row.
   virtual std::vector<Coord> output_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
                                            const std::optional<Triple>& extent, std::string_view operation) = 0;
   /// The edges from `source` to `target`, which for the derived kinds is the set of output_coords.
@@ -56,8 +57,8 @@ class Backend {
   virtual Tensor global_pool(const Tensor& x, const CoordSet& coords, PoolMode mode, int64_t batches) = 0;
 
   virtual JoinedRows join(const CoordSet& lhs, const CoordSet& rhs, Join join) = 0;
-  /// Row o is lhs[lhs_row[o]] + rhs[rhs_row[o]], or one after the other; a row of -1 is zeros. Without `rows` row i meets
-  /// row i.
+  /// Row o is lhs[lhs_row[o]] + rhs[rhs_row[o]], or one after the other; a row of -1 is zeros. Without `rows` row i
+  /// meets row i.
   virtual Tensor add(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows) = 0;
   virtual Tensor cat(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows) = 0;
 

@@ -68,7 +68,8 @@ bool ConvGeometry::is_pointwise() const noexcept {
 bool ConvGeometry::taps_never_meet() const noexcept {
   const auto apart = [](int64_t size, int64_t stride, int64_t dilation) { return stride >= dilation * (size - 1) + 1; };
   const auto& [size, stride, padding, dilation] = options_;
-  return apart(size.x, stride.x, dilation.x) && apart(size.y, stride.y, dilation.y) && apart(size.z, stride.z, dilation.z);
+  return apart(size.x, stride.x, dilation.x) && apart(size.y, stride.y, dilation.y) &&
+         apart(size.z, stride.z, dilation.z);
 }
 
 Triple ConvGeometry::coarser_stride(const Triple& stride_in, std::string_view operation) const {

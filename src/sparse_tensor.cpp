@@ -4,10 +4,12 @@
 
 namespace lattice {
 
-SparseTensor::SparseTensor(Support support, Tensor features) : support_(std::move(support)), features_(std::move(features)) {
+SparseTensor::SparseTensor(Support support, Tensor features)
+    : support_(std::move(support)), features_(std::move(features)) {
   if (support_ == nullptr) fail(ErrorCode::invalid_argument, "sparse_tensor: a support is required, found none");
   if (!is_feature_type(features_.dtype())) {
-    fail(ErrorCode::invalid_argument, "sparse_tensor: features are {}, but must be f32, f16 or bf16; convert them with to()",
+    fail(ErrorCode::invalid_argument,
+         "sparse_tensor: features are {}, but must be f32, f16 or bf16; convert them with to()",
          name(features_.dtype()));
   }
   if (features_.rank() != 2 || features_.size(0) != support_->rows() || features_.size(1) < 1) {

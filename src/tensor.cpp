@@ -16,7 +16,7 @@ template <typename To, typename From>
 void convert(const From* from, To* to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) {
     if constexpr (std::is_same_v<To, double>) {
-      to[i] = std::is_same_v<From, double> ? static_cast<double>(from[i]) : static_cast<double>(static_cast<float>(from[i]));
+      to[i] = static_cast<double>(static_cast<float>(from[i]));
     } else {
       to[i] = static_cast<To>(static_cast<float>(from[i]));
     }
@@ -26,10 +26,14 @@ void convert(const From* from, To* to, int64_t count) {
 template <typename From>
 void convert_from(const From* from, Tensor& result) {
   switch (result.dtype()) {
-    case DType::f32: return convert(from, result.mutable_data<float>(), result.elements());
-    case DType::f16: return convert(from, result.mutable_data<Float16>(), result.elements());
-    case DType::bf16: return convert(from, result.mutable_data<BFloat16>(), result.elements());
-    default: return convert(from, result.mutable_data<double>(), result.elements());
+    case DType::f32:
+      return convert(from, result.mutable_data<float>(), result.elements());
+    case DType::f16:
+      return convert(from, result.mutable_data<Float16>(), result.elements());
+    case DType::bf16:
+      return convert(from, result.mutable_data<BFloat16>(), result.elements());
+    default:
+      return convert(from, result.mutable_data<double>(), result.elements());
   }
 }
 
@@ -50,7 +54,8 @@ int64_t element_count(const Shape& shape) {
   for (const int64_t size : shape) {
     if (size == 0) return 0;
   }
-  if (overflow) fail(ErrorCode::out_of_range, "tensor: the elements of shape {} cannot be counted in 64 bits", to_string(shape));
+  if (overflow)
+    fail(ErrorCode::out_of_range, "tensor: the elements of shape {} cannot be counted in 64 bits", to_string(shape));
   return count;
 }
 
@@ -61,14 +66,16 @@ Tensor Tensor::empty(DType dtype, Shape shape) {
   int64_t bytes = 0;
   if (__builtin_mul_overflow(tensor.elements_, static_cast<int64_t>(size_of(dtype)), &bytes) ||
       bytes > std::numeric_limits<int64_t>::max() - static_cast<int64_t>(kAlignment)) {
-    fail(ErrorCode::out_of_range, "tensor: shape {} of {} needs more bytes than 64 bits count", to_string(shape), name(dtype));
+    fail(ErrorCode::out_of_range, "tensor: shape {} of {} needs more bytes than 64 bits count", to_string(shape),
+         name(dtype));
   }
   tensor.shape_ = std::move(shape);
   // At least one line, so that an empty tensor is still a defined one.
   const size_t room = (static_cast<size_t>(bytes) / kAlignment + 1) * kAlignment;
   void* data = std::aligned_alloc(kAlignment, room);
   if (data == nullptr) {
-    fail(ErrorCode::out_of_range, "tensor: no memory for shape {} of {} ({} bytes)", to_string(tensor.shape_), name(dtype), bytes);
+    fail(ErrorCode::out_of_range, "tensor: no memory for shape {} of {} ({} bytes)", to_string(tensor.shape_),
+         name(dtype), bytes);
   }
   tensor.owner_ = std::shared_ptr<const void>(data, [](const void* memory) { std::free(const_cast<void*>(memory)); });
   tensor.data_ = data;
@@ -97,20 +104,22 @@ Tensor Tensor::view(DType dtype, Shape shape, std::shared_ptr<const void> owner,
 
 int64_t Tensor::size(int64_t axis) const {
   if (axis < 0 || axis >= rank()) {
-    fail(ErrorCode::out_of_range, "tensor: axis {} of a tensor of shape {}; axes count from 0", axis, to_string(shape_));
+    fail(ErrorCode::out_of_range, "tensor: axis {} of a tensor of shape {}; axes count from 0", axis,
+         to_string(shape_));
   }
   return shape_[static_cast<size_t>(axis)];
 }
 
 void* Tensor::mutable_raw() {
-  if (!writable_) fail(ErrorCode::invalid_argument, "tensor: shape {} is a read-only view; copy it first", to_string(shape_));
+  if (!writable_)
+    fail(ErrorCode::invalid_argument, "tensor: shape {} is a read-only view; copy it first", to_string(shape_));
   return const_cast<void*>(data_);
 }
 
 Tensor Tensor::reshaped(Shape shape) const {
   if (element_count(shape) != elements_) {
-    fail(ErrorCode::invalid_argument, "tensor: shape {} cannot become {}: the number of elements differs", to_string(shape_),
-         to_string(shape));
+    fail(ErrorCode::invalid_argument, "tensor: shape {} cannot become {}: the number of elements differs",
+         to_string(shape_), to_string(shape));
   }
   Tensor result = *this;
   result.shape_ = std::move(shape);
@@ -121,22 +130,31 @@ Tensor Tensor::to(DType dtype) const {
   if (dtype == dtype_) return *this;
   const auto floating = [](DType type) { return is_feature_type(type) || type == DType::f64; };
   if (!floating(dtype) || !floating(dtype_)) {
-    fail(ErrorCode::unsupported, "tensor: {} cannot become {}; only f32, f16, bf16 and f64 convert", name(dtype_), name(dtype));
+    fail(ErrorCode::unsupported, "tensor: {} cannot become {}; only f32, f16, bf16 and f64 convert", name(dtype_),
+         name(dtype));
   }
   Tensor result = empty(dtype, shape_);
   switch (dtype_) {
-    case DType::f32: convert_from(data<float>(), result); break;
-    case DType::f16: convert_from(data<Float16>(), result); break;
-    case DType::bf16: convert_from(data<BFloat16>(), result); break;
-    default: convert_from(data<double>(), result); break;
+    case DType::f32:
+      convert_from(data<float>(), result);
+      break;
+    case DType::f16:
+      convert_from(data<Float16>(), result);
+      break;
+    case DType::bf16:
+      convert_from(data<BFloat16>(), result);
+      break;
+    default:
+      convert_from(data<double>(), result);
+      break;
   }
   return result;
 }
 
 void Tensor::check_type(DType asked) const {
   if (asked != dtype_) {
-    fail(ErrorCode::invalid_argument, "tensor: elements are {}, but were asked for as {}; convert with to()", name(dtype_),
-         name(asked));
+    fail(ErrorCode::invalid_argument, "tensor: elements are {}, but were asked for as {}; convert with to()",
+         name(dtype_), name(asked));
   }
 }
 

@@ -66,6 +66,8 @@ class ConvGeometry {
 };
 
 /// floor(a / b) for b > 0, also below zero: floor_divide(-1, 2) == -1.
-constexpr int64_t floor_divide(int64_t a, int64_t b) noexcept { return a / b - (a % b < 0 ? 1 : 0); }
+constexpr int64_t floor_divide(int64_t a, int64_t b) noexcept {
+  return a / b - (a % b < 0 ? 1 : 0);
+}
 
 }  // namespace lattice

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "lattice/conv_geometry.h"
 #include "lattice/coords.h"
@@ -21,6 +22,9 @@ struct SessionOptions {
   int threads = 0;  ///< 0: as many as the process may run on. The results do not depend on it, bit for bit.
 };
 
+/// The instruction sets that this machine can run, best first; the last is "scalar".
+std::vector<std::string_view> available_isas();
+
 /// An output support and the relation that leads to it.
 struct RelatedSupport {
   Support output;
@@ -29,8 +33,8 @@ struct RelatedSupport {
 
 /// A caller's run state: backend, threads, relation cache.
 ///
-/// One thread at a time may use a session; any number of sessions may share tensors, supports and modules. Relations are
-/// built once for each (source support, target support, geometry, kind), and dropped when one of these supports is.
+/// One thread at a time may use a session; any number of sessions may share tensors, supports and modules. Relations
+/// are built once for each (source support, target support, geometry, kind), and dropped when one of these supports is.
 class Session {
  public:
   /// Throws invalid_argument for a thread count below 0 and, where the environment's LATTICE_ISA names an instruction

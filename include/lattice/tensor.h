@@ -78,8 +78,8 @@ class Tensor {
 
   /// The same elements in another shape of as many elements, shared. Throws invalid_argument.
   Tensor reshaped(Shape shape) const;
-  /// Converted to another of f32, f16, bf16, f64 (round to nearest even); the same handle where nothing changes.
-  /// Throws unsupported for other types.
+  /// Converted to another of f32, f16, bf16, f64 by way of f32 (round to nearest even); the same handle where nothing
+  /// changes. Throws unsupported for other types.
   Tensor to(DType dtype) const;
 
  private:

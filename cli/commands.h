@@ -1,0 +1,20 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace lattice::cli {
+
+/// What a subcommand does once its options are parsed.
+using Action = std::function<void()>;
+
+// Each declares the options of a subcommand on `app` and returns its action, which prints to stdout and throws
+// lattice::Error. Rows of the table in main.cpp.
+Action add_info(CLI::App& app);
+Action add_street(CLI::App& app);
+Action add_voxelize(CLI::App& app);
+Action add_network(CLI::App& app);
+Action add_quantize(CLI::App& app);
+Action add_bench_conv(CLI::App& app);
+
+}  // namespace lattice::cli

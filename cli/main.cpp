@@ -1,0 +1,115 @@
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <functional>
+#include <new>
+#include <string>
+#include <string_view>
+
+#include "commands.h"
+#include "lattice/error.h"
+
+namespace lattice::cli {
+namespace {
+
+struct Subcommand {
+  const char* group;  ///< the word before the name, as in `bench conv`, or null
+  const char* name;
+  const char* description;
+  Action (*add)(CLI::App& app);
+};
+
+constexpr std::array kSubcommands = {
+    Subcommand{nullptr, "info", "Show version, processor and instruction sets", add_info},
+    Subcommand{nullptr, "network", "Run MinkUNet18 on a scan; show its speed, size and error", add_network},
+    Subcommand{nullptr, "voxelize", "Turn a scan into voxels", add_voxelize},
+    Subcommand{nullptr, "quantize", "Pack the weights of a safetensors file to 4 or 8 bits", add_quantize},
+    Subcommand{nullptr, "street", "Write the generated LiDAR scan of a street", add_street},
+    Subcommand{"bench", "conv", "Time one convolution on a scan", add_bench_conv},
+};
+
+constexpr int kUsage = 2, kInternal = 1, kNoMemory = 6;
+
+int exit_code(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::invalid_argument:
+      return kUsage;
+    case ErrorCode::io:
+      return 3;
+    case ErrorCode::corrupt_file:
+      return 4;
+    case ErrorCode::unsupported:
+      return 5;
+    case ErrorCode::out_of_range:
+      return 6;
+  }
+  return kInternal;
+}
+
+/// One line, whatever the message holds.
+int report(int code, std::string message) {
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  std::fprintf(stderr, "lattice: %s\n", message.c_str());
+  return code;
+}
+
+CLI::App& group_named(CLI::App& app, const char* name) {
+  const auto groups = app.get_subcommands([&](const CLI::App* made) { return made->get_name() == name; });
+  if (!groups.empty()) return *groups.front();
+  CLI::App* group = app.add_subcommand(name, "Time one operation");
+  group->require_subcommand(1);
+  return *group;
+}
+
+void add_subcommands(CLI::App& app, Action& chosen) {
+  for (const Subcommand& row : kSubcommands) {
+    CLI::App& parent = row.group == nullptr ? app : group_named(app, row.group);
+    CLI::App& command = *parent.add_subcommand(row.name, row.description);
+    command.callback([&chosen, action = row.add(command)] { chosen = action; });
+  }
+}
+
+void flush_output() {
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    throw Error(ErrorCode::io, std::string("stdout: cannot write: ") + std::strerror(errno));
+  }
+}
+
+int run(int argc, const char* const* argv) {
+  CLI::App app("Sparse 3D networks with packed int4 and int8 weights.", "lattice");
+  app.require_subcommand(1);
+  app.footer(
+      "Exit codes: 0 done; 2 usage or invalid argument; 3 input or output; 4 corrupt file; 5 unsupported;\n"
+      "6 out of range or memory. LATTICE_ISA=scalar, avx2, ... forces an instruction set.");
+  Action chosen;
+  add_subcommands(app, chosen);
+  try {
+    app.parse(argc, argv);
+    chosen();
+    flush_output();
+    return 0;
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    return report(kUsage, std::string(error.what()) + " (see --help)");
+  } catch (const Error& error) {
+    return report(exit_code(error.code()), error.what());
+  } catch (const std::bad_alloc&) {
+    return report(kNoMemory, "out of memory");
+  } catch (const std::filesystem::filesystem_error& error) {
+    return report(exit_code(ErrorCode::io), error.what());
+  } catch (const std::exception& error) {
+    return report(kInternal, std::string("internal error: ") + error.what());
+  }
+}
+
+}  // namespace
+}  // namespace lattice::cli
+
+int main(int argc, char** argv) {
+  return lattice::cli::run(argc, argv);
+}

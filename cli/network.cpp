@@ -1,0 +1,267 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "commands.h"
+#include "lattice/error.h"
+#include "lattice/minkunet.h"
+#include "lattice/point_file.h"
+#include "lattice/safetensors.h"
+#include "measure.h"
+#include "progress.h"
+#include "run_options.h"
+#include "scan_input.h"
+#include "scan_picture.h"
+
+namespace lattice::cli {
+namespace {
+
+constexpr int64_t kFloatBits = 32;
+constexpr int32_t kUnlabelled = 20;  // of a dropped point in a PLY file: one beyond the network's classes
+
+struct NetworkCommand {
+  RunOptions run;
+  ScanOptions scan;
+  std::vector<std::string> bits = {"32"};
+  std::optional<int64_t> group;
+  uint64_t seed = 1;
+  int64_t repeat = 5;
+  bool no_error = false;
+  std::string output, picture, ply;
+};
+
+/// What a run at one precision has given.
+struct NetworkResult {
+  int64_t bits = 0, weight_bytes = 0;
+  double relations_ms = 0, network_ms = 0;
+  std::optional<double> relative_error;
+  Tensor logits;
+};
+
+/// What does not depend on the precision.
+struct Shared {
+  NetworkInput input;
+  double voxelize_ms = 0, gflop = 0;
+  std::vector<int64_t> levels;
+};
+
+std::vector<int64_t> precisions(const std::vector<std::string>& words) {
+  std::vector<int64_t> bits;
+  for (const std::string& word : words) {
+    if (word == "all") {
+      bits.insert(bits.end(), {32, 8, 4});
+    } else {
+      bits.push_back(std::stoll(word));
+    }
+  }
+  return bits;
+}
+
+std::string precision_name(int64_t bits) {
+  return bits == kFloatBits ? "float32" : fmt::format("int{}", bits);
+}
+
+/// Input, network and measurements of one command.
+class NetworkBench {
+ public:
+  NetworkBench(const NetworkCommand& command, const PointCloud& cloud)
+      : command_(command), session_(open_session(command.run)), shared_(voxelized(cloud)), network_(seeded()) {
+    const auto levels = MinkUNet18::relate(session_, shared_.input.tensor.support());
+    for (const auto& level : levels) shared_.levels.push_back(level.support->rows());
+    shared_.gflop = network_.gflop(levels);
+    progress_.clear();
+  }
+
+  const Shared& shared() const { return shared_; }
+  const Session& session() const { return session_; }
+
+  /// `beside_others`: float32 is then what the others are compared with, and not compared itself.
+  NetworkResult measure(int64_t bits, bool beside_others) {
+    const MinkUNet18 network = bits == kFloatBits ? network_ : network_.quantized(bits, command_.group);
+    const SparseTensor& x = shared_.input.tensor;
+    NetworkResult result{.bits = bits, .weight_bytes = network.weight_bytes(), .relative_error = {}, .logits = {}};
+    progress_.show(precision_name(bits) + ": warm-up");
+    result.logits = network(session_, x).features();
+    std::vector<double> relation_times, network_times;
+    for (int64_t i = 0; i < command_.repeat; ++i) {
+      progress_.show(fmt::format("{}: run {} of {}", precision_name(bits), i + 1, command_.repeat));
+      const Support support = renewed(x.support());
+      relation_times.push_back(time_ms([&] { MinkUNet18::relate(session_, support); }));
+      const SparseTensor input(renewed(x.support()), x.features());
+      session_.clear_relations();
+      network_times.push_back(time_ms([&] { network(session_, input); }));
+    }
+    result.relations_ms = median(relation_times);
+    result.network_ms = median(network_times);
+    if (!command_.no_error && !(bits == kFloatBits && beside_others)) {
+      result.relative_error = relative_l2(result.logits, bits == kFloatBits ? float64_logits() : float32_logits());
+    }
+    progress_.clear();
+    return result;
+  }
+
+ private:
+  Shared voxelized(const PointCloud& cloud) {
+    progress_.show("voxelizing");
+    std::optional<NetworkInput> input;
+    std::vector<double> times;
+    for (int64_t i = 0; i <= command_.repeat; ++i) {  // the first warms up
+      const double time = time_ms([&] { input = network_input(session_, cloud, command_.scan); });
+      if (i > 0) times.push_back(time);
+    }
+    return {.input = std::move(*input), .voxelize_ms = median(times), .levels = {}};
+  }
+
+  MinkUNet18 seeded() {
+    progress_.show("drawing and scaling weights");
+    return MinkUNet18::seeded(session_, shared_.input.tensor, command_.seed);
+  }
+
+  const Tensor& float32_logits() {
+    if (!float32_logits_.defined()) {
+      progress_.show("float32 network, to compare with");
+      float32_logits_ = network_(session_, shared_.input.tensor).features();
+    }
+    return float32_logits_;
+  }
+
+  Tensor float64_logits() {
+    progress_.show("float64 reference, to compare with (takes long)");
+    Session reference({.backend = BackendKind::reference, .threads = command_.run.threads});
+    return network_(reference, shared_.input.tensor).features();
+  }
+
+  const NetworkCommand& command_;
+  Progress progress_;
+  Session session_;
+  Shared shared_;
+  MinkUNet18 network_;
+  Tensor float32_logits_;
+};
+
+Json json_of(const NetworkCommand& command, const NetworkBench& bench, const NetworkResult& result) {
+  const Shared& shared = bench.shared();
+  return {{"bits", result.bits},
+          {"rows", shared.input.tensor.rows()},
+          {"levels", shared.levels},
+          {"gflop", shared.gflop},
+          {"voxelize_ms", shared.voxelize_ms},
+          {"relations_ms", result.relations_ms},
+          {"network_ms", result.network_ms},
+          {"weight_bytes", result.weight_bytes},
+          {"peak_rss_bytes", peak_rss_bytes()},
+          {"isa", bench.session().isa()},
+          {"threads", bench.session().threads()},
+          {"repeat", command.repeat},
+          {"weights", "seeded"},
+          {"seed", command.seed},
+          {"dropped", shared.input.dropped},
+          {"relative_error", result.relative_error ? Json(*result.relative_error) : Json(nullptr)}};
+}
+
+void print_head(const NetworkCommand& command, const NetworkBench& bench, int64_t points) {
+  const Shared& shared = bench.shared();
+  fmt::print("MinkUNet18 on {}: {} points, {} voxels of {} m\n", command.scan.path, points, shared.input.tensor.rows(),
+             fmt::join(command.scan.voxel, " x "));
+  fmt::print("levels {}, {:.1f} GFLOP; {}, {} threads; medians of {} runs\n", fmt::join(shared.levels, "/"),
+             shared.gflop, bench.session().isa(), bench.session().threads(), command.repeat);
+  fmt::print("The weights are seeded, not trained: speed, size and error are real, the classes mean nothing.\n\n");
+  fmt::print("{:<10}{:>13}{:>14}{:>15}{:>13}{:>17}\n", "precision", "weights MiB", "voxelize ms", "relations ms",
+             "network ms", "relative error");
+}
+
+void print_row(const Shared& shared, const NetworkResult& result) {
+  const std::string error = result.relative_error ? fmt::format("{:.3g}", *result.relative_error) : "-";
+  fmt::print("{:<10}{:>13.2f}{:>14.2f}{:>15.2f}{:>13.1f}{:>17}\n", precision_name(result.bits),
+             static_cast<double>(result.weight_bytes) / (1024 * 1024), shared.voxelize_ms, result.relations_ms,
+             result.network_ms, error);
+}
+
+/// The class of the largest logit of each point's voxel, -1 for a dropped point.
+std::vector<int32_t> point_classes(const Tensor& logits, const std::vector<int32_t>& point_row) {
+  const int64_t classes = logits.size(1);
+  const float* values = logits.data<float>();
+  std::vector<int32_t> result;
+  result.reserve(point_row.size());
+  for (const int32_t row : point_row) {
+    const float* first = values + row * classes;
+    result.push_back(row < 0 ? -1 : static_cast<int32_t>(std::max_element(first, first + classes) - first));
+  }
+  return result;
+}
+
+void write_files(const NetworkCommand& command, const PointCloud& cloud, const NetworkInput& input,
+                 const NetworkResult& result) {
+  if (!command.output.empty()) {
+    save_safetensors(command.output, {{"coords", input.tensor.support()->tensor()}, {"logits", result.logits}},
+                     {{"network", "MinkUNet18"},
+                      {"weights", "seeded"},
+                      {"seed", std::to_string(command.seed)},
+                      {"bits", std::to_string(result.bits)}});
+  }
+  if (command.picture.empty() && command.ply.empty()) return;
+  const std::vector<int32_t> classes = point_classes(result.logits, input.point_row);
+  const std::vector<Rgb> colours = colours_by_class(classes);
+  if (!command.picture.empty()) write_png(command.picture, draw_scan(cloud, colours));
+  if (!command.ply.empty()) {
+    std::vector<uint32_t> labels;
+    for (const int32_t id : classes) labels.push_back(static_cast<uint32_t>(id < 0 ? kUnlabelled : id));
+    write_ply(command.ply, cloud, colours, labels);
+  }
+}
+
+void run_network(const NetworkCommand& command) {
+  check_repeat(command.repeat);
+  const std::vector<int64_t> all_bits = precisions(command.bits);
+  const PointCloud cloud = read_scan(command.scan);
+  NetworkBench bench(command, cloud);
+  if (!command.run.json) print_head(command, bench, cloud.rows());
+  Json reports = Json::array();
+  NetworkResult result;
+  for (const int64_t bits : all_bits) {
+    result = bench.measure(bits, all_bits.size() > 1);
+    if (command.run.json) {
+      reports.push_back(json_of(command, bench, result));
+    } else {
+      print_row(bench.shared(), result);
+    }
+  }
+  write_files(command, cloud, bench.shared().input, result);
+  if (command.run.json) return print_json(all_bits.size() == 1 ? reports[0] : reports);
+  const bool alone = all_bits.size() == 1 && all_bits[0] == kFloatBits;
+  fmt::print("\nrelative error: of the logits, L2, against {}\n", alone ? "the float64 reference" : "float32");
+  for (const std::string* path : {&command.output, &command.picture, &command.ply}) {
+    if (!path->empty()) fmt::print("wrote {} ({})\n", *path, precision_name(result.bits));
+  }
+}
+
+}  // namespace
+
+Action add_network(CLI::App& app) {
+  auto command = std::make_shared<NetworkCommand>();
+  add_scan_options(app, command->scan);
+  app.add_option("--bits", command->bits,
+                 "Bits a weight: 32 (floating), 8, 4, several as 32,8,4, or all. With several, --json prints an array, "
+                 "float32 is what the others are compared with, and files show the last")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::IsMember({"32", "8", "4", "all"}))
+      ->capture_default_str();
+  app.add_option("--group", command->group,
+                 "Input channels a scale: 32, 64 or 128 (default: 64, below 64 channels 32)");
+  app.add_option("--seed", command->seed, "Seed of the weights")->capture_default_str();
+  app.add_option("--repeat", command->repeat, "Measurements, whose medians are shown")->capture_default_str();
+  app.add_flag("--no-error", command->no_error,
+               "Leave out relative_error (32 bits alone: the comparison with the float64 reference takes long)");
+  app.add_option("--output", command->output,
+                 "safetensors file to write: coords int32 (N, 4), shifted to zero, and logits float32 (N, 20)");
+  app.add_option("--picture", command->picture, "PNG file to write: the scan in perspective, coloured by class");
+  app.add_option("--ply", command->ply, "PLY file to write: the points with class and colour");
+  add_run_options(app, command->run);
+  return [command] { run_network(*command); };
+}
+
+}  // namespace lattice::cli

@@ -1,0 +1,75 @@
+#include <fmt/core.h>
+
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+
+#include "commands.h"
+#include "lattice/error.h"
+#include "lattice/point_file.h"
+#include "progress.h"
+#include "run_options.h"
+#include "street_scene.h"
+
+namespace lattice::cli {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "a .bin scan is little-endian");
+
+struct StreetCommand {
+  RunOptions run;
+  std::string path;
+  uint64_t seed = 1;
+};
+
+/// KITTI's layout: rows of float32 x, y, z, intensity. Written beside `path`, then renamed, so that it appears whole.
+void write_bin(const std::filesystem::path& path, const PointCloud& cloud) {
+  std::filesystem::path partial = path;
+  partial += ".partial";
+  std::ofstream file(partial, std::ios::binary);
+  file.write(static_cast<const char*>(cloud.values.raw()), static_cast<std::streamsize>(cloud.values.nbytes()));
+  file.close();
+  std::error_code error;
+  if (file) std::filesystem::rename(partial, path, error);
+  if (!file || error) {
+    const std::string reason = error ? error.message() : std::strerror(errno);
+    std::filesystem::remove(partial, error);
+    throw Error(ErrorCode::io, fmt::format("street: cannot write {}: {}", path.string(), reason));
+  }
+}
+
+void write_scan(const std::filesystem::path& path, const PointCloud& cloud) {
+  if (path.extension() == ".ply") return write_ply(path, cloud);
+  if (path.extension() == ".pcd") return write_pcd(path, cloud);
+  if (path.extension() == ".bin") return write_bin(path, cloud);
+  throw Error(ErrorCode::invalid_argument, fmt::format("street: {} must end in .bin, .ply or .pcd", path.string()));
+}
+
+void run_street(const StreetCommand& command) {
+  Progress progress;
+  progress.show("casting rays");
+  const PointCloud cloud = street_scan(command.seed);
+  progress.clear();
+  write_scan(command.path, cloud);
+  if (command.run.json) {
+    print_json({{"points", cloud.rows()}, {"columns", cloud.columns}, {"seed", command.seed}});
+  } else {
+    fmt::print("wrote {}: {} points\n", command.path, cloud.rows());
+  }
+}
+
+}  // namespace
+
+Action add_street(CLI::App& app) {
+  auto command = std::make_shared<StreetCommand>();
+  app.add_option("OUT", command->path, "File to write: .bin (rows of float32 x, y, z, intensity), .ply or .pcd")
+      ->required();
+  app.add_option("--seed", command->seed, "Which street")->capture_default_str();
+  add_run_options(app, command->run);
+  return [command] { run_street(*command); };
+}
+
+}  // namespace lattice::cli

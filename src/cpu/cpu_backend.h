@@ -1,0 +1,64 @@
+#pragma once
+
+#include "backend.h"
+#include "cpu/kernels/kernels.h"
+#include "cpu/workers.h"
+
+namespace lattice::cpu {
+
+/// All operations on CPU threads; one source file an area.
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(int threads);
+
+  BackendKind kind() const noexcept override { return BackendKind::cpu; }
+  std::string_view isa() const noexcept override { return kernels_.isa; }
+
+  // coordinates.cpp
+  std::vector<Coord> output_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
+                                   const std::optional<Triple>& extent, std::string_view operation) override;
+  std::unique_ptr<const Relation> relate(RelationKind kind, const CoordSet& source, const CoordSet& target,
+                                         const ConvGeometry& geometry) override;
+  JoinedRows join(const CoordSet& lhs, const CoordSet& rhs, Join join) override;
+
+  // convolution.cpp
+  std::unique_ptr<const PreparedWeight> prepare(const ConvWeight& weight) const override;
+  Tensor convolve(const Tensor& x, const Relation& relation, const ConvWeight& weight,
+                  const Epilogue& epilogue) override;
+  Tensor linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) override;
+
+  // pooling.cpp
+  Tensor pool(const Tensor& x, const Relation& relation, PoolMode mode) override;
+  Tensor global_pool(const Tensor& x, const CoordSet& coords, PoolMode mode, int64_t batches) override;
+
+  // features.cpp
+  Tensor add(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows) override;
+  Tensor cat(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows) override;
+  Tensor activate(const Tensor& x, const Activation& activation) override;
+  Tensor batch_norm(const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& mean,
+                    const Tensor& variance, float eps) override;
+  Tensor layer_norm(const Tensor& x, const Tensor& scale, const Tensor& shift, float eps) override;
+
+  // voxels.cpp
+  Voxels voxelize(const Tensor& points, const Tensor& features, const VoxelizeOptions& options,
+                  const Tensor& batch) override;
+  Tensor devoxelize(const SparseTensor& voxels, const Tensor& points, const VoxelizeOptions& options,
+                    Interpolation interpolation, const Tensor& batch) override;
+
+ private:
+  /// Features as float32, the same tensor where they are already.
+  Tensor widened(const Tensor& x);
+
+  const Kernels& kernels_;
+  Workers workers_;
+};
+
+/// Calls visit with a null pointer of the element type that a feature tensor has: float, Float16 or BFloat16.
+template <typename Visit>
+decltype(auto) with_feature_type(DType dtype, const Visit& visit) {
+  if (dtype == DType::f16) return visit(static_cast<Float16*>(nullptr));
+  if (dtype == DType::bf16) return visit(static_cast<BFloat16*>(nullptr));
+  return visit(static_cast<float*>(nullptr));
+}
+
+}  // namespace lattice::cpu

@@ -1,0 +1,98 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "cpu/cpu_backend.h"
+#include "cpu/relation.h"
+#include "fail.h"
+
+namespace lattice::cpu {
+namespace {
+
+/// The larger of two, a NaN where either is one.
+float larger(float a, float b) {
+  return a > b || std::isnan(a) ? a : b;
+}
+
+float start_of(PoolMode mode) {
+  return mode == PoolMode::max ? -std::numeric_limits<float>::infinity() : 0.0F;
+}
+
+}  // namespace
+
+Tensor CpuBackend::pool(const Tensor& x, const Relation& relation, PoolMode mode) {
+  const auto& tiled = dynamic_cast<const TiledRelation&>(relation);
+  const TiledRelation::Tiles& tiles = tiled.tiles();
+  const int64_t channels = x.size(1);
+  Tensor y = Tensor::empty(x.dtype(), {relation.output_rows(), channels});
+  with_feature_type(x.dtype(), [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    const T* from = x.data<T>();
+    T* to = y.mutable_data<T>();
+    workers_.for_each(tiled.tile_count(), [&](int64_t t) {
+      const auto tile = static_cast<size_t>(t);
+      const int64_t rows = std::min(kTileRows, relation.output_rows() - t * kTileRows);
+      std::vector<float> pooled(static_cast<size_t>(rows * channels), start_of(mode));
+      std::vector<int32_t> sources(static_cast<size_t>(rows), 0);
+      for (int64_t edge = tiles.edge_begin[tile]; edge < tiles.edge_begin[tile + 1]; ++edge) {
+        const int32_t slot = tiles.slot[static_cast<size_t>(edge)];
+        const T* row = from + int64_t{tiles.input[static_cast<size_t>(edge)]} * channels;
+        float* into = pooled.data() + slot * channels;
+        ++sources[static_cast<size_t>(slot)];
+        for (int64_t c = 0; c < channels; ++c) {
+          const auto value = static_cast<float>(row[c]);
+          into[c] = mode == PoolMode::max ? larger(into[c], value) : into[c] + value;
+        }
+      }
+      for (int64_t slot = 0; slot < rows; ++slot) {
+        const int32_t count = sources[static_cast<size_t>(slot)];
+        const float divisor = mode == PoolMode::average && count > 0 ? static_cast<float>(count) : 1.0F;
+        T* out = to + int64_t{tiles.order[static_cast<size_t>(t * kTileRows + slot)]} * channels;
+        const float* in = pooled.data() + slot * channels;
+        for (int64_t c = 0; c < channels; ++c) out[c] = static_cast<T>(in[c] / divisor);
+      }
+    });
+  });
+  return y;
+}
+
+Tensor CpuBackend::global_pool(const Tensor& x, const CoordSet& coords, PoolMode mode, int64_t batches) {
+  const int64_t channels = x.size(1);
+  // A scan has 100,000 rows and more: summed in double precision, so that the error does not grow with them.
+  std::vector<double> pooled(static_cast<size_t>(batches * channels), start_of(mode));
+  std::vector<int64_t> rows(static_cast<size_t>(batches), 0);
+  Tensor y = Tensor::empty(x.dtype(), {batches, channels});
+  with_feature_type(x.dtype(), [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    const T* from = x.data<T>();
+    for (int64_t row = 0; row < coords.rows(); ++row, from += channels) {
+      const int64_t batch = coords.coords()[static_cast<size_t>(row)].batch;
+      if (batch >= batches) continue;
+      ++rows[static_cast<size_t>(batch)];
+      double* into = pooled.data() + batch * channels;
+      for (int64_t c = 0; c < channels; ++c) {
+        const auto value = static_cast<float>(from[c]);
+        into[c] = mode == PoolMode::max ? larger(static_cast<float>(into[c]), value) : into[c] + value;
+      }
+    }
+    T* to = y.mutable_data<T>();
+    for (int64_t batch = 0; batch < batches; ++batch) {
+      const int64_t count = rows[static_cast<size_t>(batch)];
+      if (count == 0 && mode == PoolMode::max) {
+        fail(ErrorCode::invalid_argument,
+             "global_pool: batch {} of {} is empty and has no maximum; give every batch a row, or pool by sum or "
+             "average",
+             batch, batches);
+      }
+      const double divisor = mode == PoolMode::average && count > 0 ? static_cast<double>(count) : 1.0;
+      for (int64_t c = 0; c < channels; ++c) {
+        to[batch * channels + c] =
+            static_cast<T>(static_cast<float>(pooled[static_cast<size_t>(batch * channels + c)] / divisor));
+      }
+    }
+  });
+  return y;
+}
+
+}  // namespace lattice::cpu

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string_view>
+
+#include "lattice/tensor.h"
+
+namespace lattice {
+
+/// What a new layer is made from.
+struct LayerShape {
+  int64_t in_channels = 0, out_channels = 0;
+  DType dtype = DType::f32;
+};
+
+/// Channels from 1 to 2^31 - 1, a type for weights. Throws invalid_argument, naming `operation`.
+void check_layer(std::string_view operation, const LayerShape& layer);
+
+/// A weight of `shape` drawn uniformly from +-sqrt(1 / fan_in), in memory order, the same on every machine.
+Tensor initial_weight(const Shape& shape, int64_t fan_in, DType dtype, uint64_t seed);
+
+}  // namespace lattice

@@ -1,0 +1,123 @@
+#include "lattice/voxelize.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "backend.h"
+#include "fail.h"
+
+namespace lattice {
+namespace {
+
+constexpr int64_t kMostRows = std::numeric_limits<int32_t>::max();
+
+void check_grid(std::string_view operation, const VoxelizeOptions& options) {
+  for (const float size : options.voxel_size) {
+    if (!std::isfinite(size) || size <= 0) {
+      fail(ErrorCode::invalid_argument, "{}: voxel_size ({}) must be finite and above 0 on every axis; it is in metres",
+           operation, fmt::join(options.voxel_size, ", "));
+    }
+  }
+  for (const float at : options.origin) {
+    if (!std::isfinite(at)) {
+      fail(ErrorCode::invalid_argument, "{}: origin ({}) must be finite on every axis; it is in metres", operation,
+           fmt::join(options.origin, ", "));
+    }
+  }
+}
+
+void check_points(std::string_view operation, const Tensor& points) {
+  if (points.dtype() != DType::f32) {
+    fail(ErrorCode::invalid_argument,
+         "{}: points are {}, but must be f32; subtract a large origin in double, then convert", operation,
+         name(points.dtype()));
+  }
+  if (points.rank() != 2 || points.size(1) != 3) {
+    fail(ErrorCode::invalid_argument, "{}: points have shape {}, but must be (N, 3), columns x, y, z", operation,
+         to_string(points.shape()));
+  }
+  if (points.size(0) > kMostRows) {
+    fail(ErrorCode::out_of_range, "{}: {} points are more than 2^31 - 1; split them", operation, points.size(0));
+  }
+}
+
+void check_point_features(const Tensor& features, int64_t points) {
+  if (features.dtype() != DType::f32) {
+    fail(ErrorCode::invalid_argument, "voxelize: features are {}, but must be f32; convert them with to()",
+         name(features.dtype()));
+  }
+  if (features.rank() != 2 || features.size(0) != points || features.size(1) < 1) {
+    fail(ErrorCode::invalid_argument,
+         "voxelize: features have shape {}, but must be (N, C) with N = {} points and C >= 1",
+         to_string(features.shape()), points);
+  }
+}
+
+void check_batch(std::string_view operation, const Tensor& batch, int64_t points) {
+  if (!batch.defined()) return;
+  if (batch.dtype() != DType::i32) {
+    fail(ErrorCode::invalid_argument, "{}: batch is {}, but must be i32, one number a point", operation,
+         name(batch.dtype()));
+  }
+  if (batch.rank() != 1 || batch.size(0) != points) {
+    fail(ErrorCode::invalid_argument, "{}: batch has shape {}, but must be ({}), one number a point", operation,
+         to_string(batch.shape()), points);
+  }
+  const int32_t* const numbers = batch.data<int32_t>();
+  for (int64_t row = 0; row < points; ++row) {
+    if (numbers[row] < 0) {
+      fail(ErrorCode::invalid_argument, "{}: batch {} of point {} must be at least 0; number the scans from 0",
+           operation, numbers[row], row);
+    }
+  }
+}
+
+}  // namespace
+
+Voxels voxelize(Session& session, const Tensor& points, const Tensor& features, const VoxelizeOptions& options,
+                const Tensor& batch) {
+  check_grid("voxelize", options);
+  check_points("voxelize", points);
+  check_point_features(features, points.size(0));
+  check_batch("voxelize", batch, points.size(0));
+  return session.backend().voxelize(points, features, options, batch);
+}
+
+Tensor devoxelize(Session& session, const SparseTensor& voxels, const Tensor& points, const VoxelizeOptions& options,
+                  Interpolation interpolation, const Tensor& batch) {
+  check_grid("devoxelize", options);
+  check_points("devoxelize", points);
+  check_batch("devoxelize", batch, points.size(0));
+  return session.backend().devoxelize(voxels, points, options, interpolation, batch);
+}
+
+Tensor gather_rows(const Tensor& features, std::span<const int32_t> rows) {
+  if (features.rank() != 2) {
+    fail(ErrorCode::invalid_argument, "gather_rows: features have shape {}, but must be (N, C); use reshaped()",
+         to_string(features.shape()));
+  }
+  const int64_t available = features.size(0);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i] < -1 || rows[i] >= available) {
+      fail(ErrorCode::out_of_range, "gather_rows: rows[{}] is {}, but the features have {} rows; -1 asks for zeros", i,
+           rows[i], available);
+    }
+  }
+  Tensor result = Tensor::empty(features.dtype(), {static_cast<int64_t>(rows.size()), features.size(1)});
+  const size_t row_bytes = static_cast<size_t>(features.size(1)) * size_of(features.dtype());
+  if (row_bytes == 0) return result;
+  const auto* const from = static_cast<const std::byte*>(features.raw());
+  auto* to = static_cast<std::byte*>(result.mutable_raw());
+  for (const int32_t row : rows) {
+    if (row < 0) {
+      std::memset(to, 0, row_bytes);
+    } else {
+      std::memcpy(to, from + static_cast<size_t>(row) * row_bytes, row_bytes);
+    }
+    to += row_bytes;
+  }
+  return result;
+}
+
+}  // namespace lattice
