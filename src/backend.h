@@ -6,13 +6,13 @@
 #include <vector>
 
 #include "lattice/algebra.h"
+#include "lattice/backend_kind.h"
 #include "lattice/conv_geometry.h"
 #include "lattice/conv_weight.h"
 #include "lattice/epilogue.h"
 #include "lattice/feature.h"
 #include "lattice/pool.h"
 #include "lattice/relation.h"
-#include "lattice/session.h"
 #include "lattice/voxelize.h"
 
 namespace lattice {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backend.h"
+#include "cpu/kernels/select.h"
 #include "fail.h"
 
 namespace lattice {
@@ -183,6 +184,8 @@ struct CachedRelation {
 };
 
 }  // namespace
+
+std::vector<std::string_view> available_isas() { return cpu::available_isas(); }
 
 struct Session::RelationCache {
   std::unordered_map<RelationKey, CachedRelation, RelationKeyHash> entries;

@@ -1,9 +1,10 @@
 #pragma once
 
-#include "lattice/session.h"
 #include "lattice/sparse_tensor.h"
 
 namespace lattice {
+
+class Session;
 
 /// Which rows two tensors on different supports have together, in order:
 ///   inner: lhs rows that rhs has too; left: lhs rows; right: rhs rows; outer: lhs rows, then rhs rows that lhs lacks.

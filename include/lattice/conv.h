@@ -3,10 +3,11 @@
 #include "lattice/conv_geometry.h"
 #include "lattice/conv_weight.h"
 #include "lattice/epilogue.h"
-#include "lattice/session.h"
 #include "lattice/sparse_tensor.h"
 
 namespace lattice {
+
+class Session;
 
 /// Which outputs a convolution or pooling without an explicit target has.
 enum class SupportRule : uint8_t {

@@ -2,9 +2,10 @@
 
 #include "lattice/conv_weight.h"
 #include "lattice/epilogue.h"
-#include "lattice/session.h"
 
 namespace lattice {
+
+class Session;
 
 // Operations on dense features (N, C) of f32, f16 or bf16, row by row; results have x's type. Arithmetic is float32 (float64 on
 // the reference backend), rounded once. Shapes that do not fit are invalid_argument.

@@ -4,6 +4,7 @@
 
 #include "lattice/conv.h"
 #include "lattice/feature.h"
+#include "lattice/session.h"
 
 namespace lattice {
 

@@ -6,6 +6,8 @@
 
 namespace lattice {
 
+class Session;
+
 enum class PoolMode : uint8_t { sum, max, average };
 std::string_view name(PoolMode mode) noexcept;
 

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lattice/backend_kind.h"
 #include "lattice/conv_geometry.h"
 #include "lattice/coords.h"
 #include "lattice/relation.h"
@@ -11,11 +12,6 @@
 namespace lattice {
 
 class Backend;
-
-enum class BackendKind : uint8_t {
-  cpu,        ///< threads, vector kernels chosen at run time
-  reference,  ///< plain loops with double accumulation: the executable specification, for tests and comparisons
-};
 
 struct SessionOptions {
   BackendKind backend = BackendKind::cpu;

@@ -3,10 +3,11 @@
 #include <array>
 #include <vector>
 
-#include "lattice/session.h"
 #include "lattice/sparse_tensor.h"
 
 namespace lattice {
+
+class Session;
 
 enum class Reduction : uint8_t { mean, sum };
 enum class Interpolation : uint8_t { nearest, linear };

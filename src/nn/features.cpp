@@ -33,7 +33,7 @@ ConvWeight given_weight(std::string_view operation, Tensor weight) {
 
 /// A vector of one value, for a norm that starts as the identity.
 Tensor constant(std::string_view operation, int64_t channels, float value) {
-  check_layer(operation, {channels, channels});
+  check_channel_count(operation, "channels", channels);
   return Tensor::from(std::vector<float>(static_cast<size_t>(channels), value), {channels});
 }
 

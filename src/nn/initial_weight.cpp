@@ -7,20 +7,17 @@
 #include "lattice/random.h"
 
 namespace lattice {
-namespace {
 
-void check_channels(std::string_view operation, std::string_view parameter, int64_t channels) {
+void check_channel_count(std::string_view operation, std::string_view parameter, int64_t channels) {
   if (channels < 1 || channels > std::numeric_limits<int32_t>::max()) {
     fail(ErrorCode::invalid_argument, "{}: {} {} must be from 1 to 2^31 - 1; give the layer's channels", operation,
          parameter, channels);
   }
 }
 
-}  // namespace
-
 void check_layer(std::string_view operation, const LayerShape& layer) {
-  check_channels(operation, "in_channels", layer.in_channels);
-  check_channels(operation, "out_channels", layer.out_channels);
+  check_channel_count(operation, "in_channels", layer.in_channels);
+  check_channel_count(operation, "out_channels", layer.out_channels);
   if (!is_feature_type(layer.dtype)) {
     fail(ErrorCode::invalid_argument, "{}: dtype {} must be f32, f16 or bf16; packing makes codes out of these",
          operation, name(layer.dtype));

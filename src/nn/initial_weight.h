@@ -12,7 +12,10 @@ struct LayerShape {
   DType dtype = DType::f32;
 };
 
-/// Channels from 1 to 2^31 - 1, a type for weights. Throws invalid_argument, naming `operation`.
+/// From 1 to 2^31 - 1; `parameter` is what the message calls it. Throws invalid_argument, naming `operation`.
+void check_channel_count(std::string_view operation, std::string_view parameter, int64_t channels);
+
+/// Both channel counts, and a type for weights. Throws invalid_argument, naming `operation`.
 void check_layer(std::string_view operation, const LayerShape& layer);
 
 /// A weight of `shape` drawn uniformly from +-sqrt(1 / fan_in), in memory order, the same on every machine.

@@ -2,10 +2,8 @@
 
 #include <cstdlib>
 #include <string>
-#include <vector>
 
 #include "fail.h"
-#include "lattice/session.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -58,14 +56,13 @@ const Kernels& select_kernels() {
        fmt::join(available_isas(), ", "));
 }
 
-}  // namespace cpu
-
 std::vector<std::string_view> available_isas() {
   std::vector<std::string_view> isas;
-  for (const auto& candidate : cpu::candidates()) {
+  for (const auto& candidate : candidates()) {
     if (candidate.available) isas.push_back(candidate.isa);
   }
   return isas;
 }
 
+}  // namespace cpu
 }  // namespace lattice

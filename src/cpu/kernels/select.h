@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
 
 #include "cpu/kernels/kernels.h"
 
@@ -9,5 +10,8 @@ namespace lattice::cpu {
 /// The best kernels that this machine can run; or those of the instruction set that LATTICE_ISA names: unsupported
 /// where the name is unknown or the machine lacks the set, never a silent fallback.
 const Kernels& select_kernels();
+
+/// The instruction sets that this machine can run and this build has, best first; the last is "scalar".
+std::vector<std::string_view> available_isas();
 
 }  // namespace lattice::cpu
