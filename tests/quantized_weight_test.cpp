@@ -56,7 +56,8 @@ TEST(quantized_weight, keeps_zero_exactly) {
   // A bias at a multiple of the scale: zero is a code, so that padding and pruned weights stay zero up to one rounding.
   const QuantizedWeight zeros = QuantizedWeight::pack(row(std::vector<float>(40, 0.0F)));
   EXPECT_EQ(zeros.scale(0, 0, 0), -1e-7F);
-  for (const float value : zeros.dequantize().values<float>()) EXPECT_EQ(value, 0.0F);
+  const Tensor back = zeros.dequantize();
+  for (const float value : back.values<float>()) EXPECT_EQ(value, 0.0F);
 }
 
 TEST(quantized_weight, keeps_constant_groups_exactly) {
@@ -88,7 +89,8 @@ TEST(quantized_weight, is_off_by_at_most_half_a_step_and_a_rounding_of_its_edge)
 
 TEST(quantized_weight, stores_scales_in_the_weights_type) {
   for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
-    const QuantizedWeight packed = QuantizedWeight::pack(random_weight({4, 3, 3, 3, 20}, 3, dtype), {.bits = 8});
+    const QuantizedWeight packed =
+        QuantizedWeight::pack(random_weight({4, 3, 3, 3, 20}, 3, dtype), {.bits = 8, .group_size = std::nullopt});
     EXPECT_EQ(packed.scales().dtype(), dtype == DType::f16 ? DType::f16 : DType::f32);
     EXPECT_EQ(packed.biases().dtype(), packed.scales().dtype());
     EXPECT_EQ(packed.dequantize().dtype(), packed.scales().dtype());
@@ -96,7 +98,8 @@ TEST(quantized_weight, stores_scales_in_the_weights_type) {
 }
 
 TEST(quantized_weight, has_the_documented_layout) {
-  const QuantizedWeight spatial = QuantizedWeight::pack(random_weight({5, 2, 3, 1, 70}, 1), {.bits = 4});
+  const QuantizedWeight spatial =
+      QuantizedWeight::pack(random_weight({5, 2, 3, 1, 70}, 1), {.bits = 4, .group_size = std::nullopt});
   EXPECT_EQ(spatial.group_size(), 64);
   EXPECT_EQ(spatial.padded_in_channels(), 128);
   EXPECT_EQ(spatial.words().shape(), (Shape{6, 16, 5}));
@@ -143,7 +146,8 @@ TEST(quantized_weight, counts_bytes_and_bits) {
 }
 
 TEST(quantized_weight, comes_back_from_its_arrays) {
-  const QuantizedWeight packed = QuantizedWeight::pack(random_weight({3, 1, 3, 1, 33}, 2), {.bits = 8});
+  const QuantizedWeight packed =
+      QuantizedWeight::pack(random_weight({3, 1, 3, 1, 33}, 2), {.bits = 8, .group_size = std::nullopt});
   const QuantizedWeight again =
       QuantizedWeight::from_arrays(packed.words(), packed.scales(), packed.biases(), 8, 32, {1, 3, 1}, 33);
   EXPECT_EQ(again.words().raw(), packed.words().raw()) << "the arrays are shared";
@@ -154,7 +158,7 @@ TEST(quantized_weight, comes_back_from_its_arrays) {
 
 TEST(quantized_weight, refuses_what_it_cannot_pack) {
   const Tensor weight = random_weight({2, 4}, 1);
-  expect_error([&] { QuantizedWeight::pack(weight, {.bits = 5}); },
+  expect_error([&] { QuantizedWeight::pack(weight, {.bits = 5, .group_size = std::nullopt}); },
                "quantized_weight: bits 5 must be 4 or 8; take 8 where 4 loses too much");
   expect_error([&] { QuantizedWeight::pack(weight, {.bits = 4, .group_size = 16}); },
                "quantized_weight: group_size 16 must be 32, 64 or 128; leave it unset for the default");

@@ -13,6 +13,7 @@
 
 #include "lattice/conv.h"
 #include "lattice/random.h"
+#include "lattice/session.h"
 
 namespace lattice {
 
@@ -28,9 +29,9 @@ enum class CaseKind {
   target_transposed,
   generative,
 };
-inline constexpr std::array kCaseKinds = {CaseKind::pointwise,  CaseKind::submanifold,       CaseKind::forward,
-                                          CaseKind::regular,    CaseKind::target,            CaseKind::own_target,
-                                          CaseKind::transposed, CaseKind::target_transposed, CaseKind::generative};
+inline constexpr std::array kCaseKinds = {
+    CaseKind::pointwise,  CaseKind::submanifold, CaseKind::forward,           CaseKind::regular,   CaseKind::target,
+    CaseKind::own_target, CaseKind::transposed,  CaseKind::target_transposed, CaseKind::generative};
 
 inline const char* name(CaseKind kind) {
   constexpr std::array kNames = {"pointwise",  "submanifold", "forward",           "regular",   "target",
@@ -40,15 +41,23 @@ inline const char* name(CaseKind kind) {
 
 inline RelationKind relation_kind(CaseKind kind) {
   switch (kind) {
-    case CaseKind::pointwise: return RelationKind::pointwise;
-    case CaseKind::submanifold: return RelationKind::submanifold;
-    case CaseKind::forward: return RelationKind::forward;
-    case CaseKind::regular: return RelationKind::regular;
+    case CaseKind::pointwise:
+      return RelationKind::pointwise;
+    case CaseKind::submanifold:
+      return RelationKind::submanifold;
+    case CaseKind::forward:
+      return RelationKind::forward;
+    case CaseKind::regular:
+      return RelationKind::regular;
     case CaseKind::target:
-    case CaseKind::own_target: return RelationKind::target;
-    case CaseKind::transposed: return RelationKind::transposed;
-    case CaseKind::target_transposed: return RelationKind::target_transposed;
-    case CaseKind::generative: return RelationKind::generative;
+    case CaseKind::own_target:
+      return RelationKind::target;
+    case CaseKind::transposed:
+      return RelationKind::transposed;
+    case CaseKind::target_transposed:
+      return RelationKind::target_transposed;
+    case CaseKind::generative:
+      return RelationKind::generative;
   }
   return RelationKind::forward;
 }
@@ -92,11 +101,12 @@ struct RandomCase {
   ConvGeometry geometry{ConvOptions{}};
   SparseTensor x;
   ConvWeight weight;
-  Epilogue epilogue;            ///< without the residual, which needs the output's rows
+  Epilogue epilogue;  ///< without the residual, which needs the output's rows
   bool with_residual = false;
-  Support target;               ///< null where the kind derives its support
+  Support target;  ///< null where the kind derives its support
 
-  static RandomCase make(CaseKind kind, uint64_t seed);
+  /// With at most `most_rows` input rows.
+  static RandomCase make(CaseKind kind, uint64_t seed, int64_t most_rows = 300);
 
   RelatedSupport relate(Session& session) const {
     // A convolution whose kernel turns out as a single tap without stride is a matrix product.
@@ -129,11 +139,12 @@ inline ConvOptions random_options(Draw& draw, CaseKind kind) {
   return options;
 }
 
-/// Few rows, many, one or none; small kernels and narrow layers are more frequent, so that thousands of cases are quick.
-inline int64_t random_rows(Draw& draw) {
+/// Few rows, many, one or none; small kernels and narrow layers are more frequent, so that thousands of cases are
+/// quick.
+inline int64_t random_rows(Draw& draw, int64_t most) {
   if (draw.one_in(24)) return 0;
   if (draw.one_in(24)) return 1;
-  return draw.integer(2, draw.one_in(3) ? 300 : 80);
+  return draw.integer(2, draw.one_in(3) ? most : most / 4);
 }
 
 inline int64_t random_channels(Draw& draw, int64_t taps) {
@@ -163,7 +174,9 @@ inline Box random_box(Draw& draw, CaseKind kind, bool with_extent) {
 inline std::vector<Coord> random_coords(Draw& draw, const Box& box, int64_t rows, bool duplicates) {
   std::vector<Coord> coords;
   std::set<Coord> seen;
-  const auto on_axis = [&](int64_t low, int64_t size) { return static_cast<int32_t>(draw.integer(low, low + size - 1)); };
+  const auto on_axis = [&](int64_t low, int64_t size) {
+    return static_cast<int32_t>(draw.integer(low, low + size - 1));
+  };
   for (int64_t row = 0; row < rows; ++row) {
     Coord coord;
     coord.batch = static_cast<int32_t>(draw.integer(0, box.batches - 1));
@@ -192,7 +205,9 @@ inline Box target_box(const Box& box, CaseKind kind, const Triple& stride) {
   return target;
 }
 
-inline Triple product(const Triple& a, const Triple& b) { return {a.x * b.x, a.y * b.y, a.z * b.z}; }
+inline Triple product(const Triple& a, const Triple& b) {
+  return {a.x * b.x, a.y * b.y, a.z * b.z};
+}
 
 /// Large enough for the kernel, so that the output's extent is positive, and for the coordinates' box.
 inline Triple random_extent(Draw& draw, const Box& box, const ConvOptions& options) {
@@ -231,15 +246,17 @@ inline Epilogue random_epilogue(Draw& draw, int64_t channels) {
 
 }  // namespace random_case
 
-inline RandomCase RandomCase::make(CaseKind kind, uint64_t seed) {
+inline RandomCase RandomCase::make(CaseKind kind, uint64_t seed, int64_t most_rows) {
   Draw draw(seed * kCaseKinds.size() + static_cast<uint64_t>(kind));
   const ConvOptions options = random_case::random_options(draw, kind);
   const ConvGeometry geometry(options, "random_case");
   const bool with_extent = kind == CaseKind::regular && !draw.one_in(3);
   const random_case::Box box = random_case::random_box(draw, kind, with_extent);
-  std::vector<Coord> coords = random_case::random_coords(draw, box, random_case::random_rows(draw), draw.one_in(3));
+  const int64_t rows = random_case::random_rows(draw, most_rows);
+  std::vector<Coord> coords = random_case::random_coords(draw, box, rows, draw.one_in(3));
 
-  const bool transposes = kind == CaseKind::transposed || kind == CaseKind::target_transposed || kind == CaseKind::generative;
+  const bool transposes =
+      kind == CaseKind::transposed || kind == CaseKind::target_transposed || kind == CaseKind::generative;
   const Triple own_stride = draw.one_in(2) ? Triple(1) : draw.triple(1, 4);
   const Triple stride = transposes ? random_case::product(own_stride, options.stride) : own_stride;
   const std::optional<Triple> extent =
@@ -250,7 +267,8 @@ inline RandomCase RandomCase::make(CaseKind kind, uint64_t seed) {
   if (kind == CaseKind::own_target) target = support;
   if (kind == CaseKind::target || kind == CaseKind::target_transposed) {
     const random_case::Box outputs = random_case::target_box(box, kind, options.stride);
-    target = CoordSet::make(random_case::random_coords(draw, outputs, random_case::random_rows(draw), draw.one_in(3)),
+    const int64_t target_rows = random_case::random_rows(draw, most_rows);
+    target = CoordSet::make(random_case::random_coords(draw, outputs, target_rows, draw.one_in(3)),
                             transposes ? own_stride : random_case::product(own_stride, options.stride));
   }
 
@@ -283,14 +301,20 @@ inline SparseTensor RandomCase::run(Session& session) const {
   const Epilogue full = full_epilogue(relate(session).output->rows());
   switch (kind) {
     case CaseKind::pointwise:
-    case CaseKind::forward: return conv3d(session, x, weight, geometry, nullptr, full);
-    case CaseKind::regular: return conv3d(session, x, weight, geometry, nullptr, full, SupportRule::regular);
+    case CaseKind::forward:
+      return conv3d(session, x, weight, geometry, nullptr, full);
+    case CaseKind::regular:
+      return conv3d(session, x, weight, geometry, nullptr, full, SupportRule::regular);
     case CaseKind::target:
-    case CaseKind::own_target: return conv3d(session, x, weight, geometry, target, full);
-    case CaseKind::submanifold: return subm_conv3d(session, x, weight, geometry, full);
+    case CaseKind::own_target:
+      return conv3d(session, x, weight, geometry, target, full);
+    case CaseKind::submanifold:
+      return subm_conv3d(session, x, weight, geometry, full);
     case CaseKind::transposed:
-    case CaseKind::target_transposed: return conv_transpose3d(session, x, weight, geometry, target, full);
-    case CaseKind::generative: return generative_conv_transpose3d(session, x, weight, geometry, full);
+    case CaseKind::target_transposed:
+      return conv_transpose3d(session, x, weight, geometry, target, full);
+    case CaseKind::generative:
+      return generative_conv_transpose3d(session, x, weight, geometry, full);
   }
   return x;
 }
@@ -298,11 +322,10 @@ inline SparseTensor RandomCase::run(Session& session) const {
 inline std::string RandomCase::description() const {
   const ConvOptions& options = geometry.options();
   const auto text = [](DType dtype) { return std::string(lattice::name(dtype)); };
-  const std::string weights =
-      weight.is_packed() ? std::to_string(weight.packed().bits()) + " bits in groups of " +
-                               std::to_string(weight.packed().group_size()) + ", scales " +
-                               text(weight.packed().scales().dtype())
-                         : "dense " + text(weight.dense().dtype());
+  const std::string weights = weight.is_packed() ? std::to_string(weight.packed().bits()) + " bits in groups of " +
+                                                       std::to_string(weight.packed().group_size()) + ", scales " +
+                                                       text(weight.packed().scales().dtype())
+                                                 : "dense " + text(weight.dense().dtype());
   return std::string(name(kind)) + " seed " + std::to_string(seed) + ": kernel " + to_string(options.kernel_size) +
          " stride " + to_string(options.stride) + " padding " + to_string(options.padding) + " dilation " +
          to_string(options.dilation) + ", " + std::to_string(x.rows()) + " rows, channels " +

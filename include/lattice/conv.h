@@ -21,7 +21,7 @@ enum class SupportRule : uint8_t {
 // from the session's cache.
 
 /// Convolution onto the forward (or regular) support, stride x.stride() * stride; or onto `target`, whose stride must be
-/// that one. With kernel 1, stride 1, padding 0, dilation 1 and no target it is a matrix product that keeps x's support.
+/// that one (a target's edges have centered offsets, whatever `support` says). With kernel 1, stride 1, padding 0, dilation 1 and no target it is a matrix product that keeps x's support.
 SparseTensor conv3d(Session& session, const SparseTensor& x, const ConvWeight& weight, const ConvGeometry& geometry,
                     const Support& target = nullptr, const Epilogue& epilogue = {},
                     SupportRule support = SupportRule::forward);

@@ -27,8 +27,8 @@ struct Activation {
 /// Each tensor may be undefined. `bias`, `scale`, `shift` are (C_out) of f32, f16 or bf16, used in float32; `residual`
 /// is (N_out, C_out) of the activations' type. `scale` and `shift` hold a folded batch norm; see fold_batch_norm.
 struct Epilogue {
-  Tensor bias, scale, shift, residual;
-  Activation activation;
+  Tensor bias = {}, scale = {}, shift = {}, residual = {};
+  Activation activation = {};
 };
 
 }  // namespace lattice

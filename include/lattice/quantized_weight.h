@@ -11,7 +11,7 @@ namespace lattice {
 /// channels (unset: 64 where C_in >= 64, else 32).
 struct PackingOptions {
   int64_t bits = 4;
-  std::optional<int64_t> group_size;
+  std::optional<int64_t> group_size = {};
 };
 
 /// Packed affine weights: w = scale * code + bias, with code an unsigned integer of `bits` bits, and one scale and bias

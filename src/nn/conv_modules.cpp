@@ -48,8 +48,10 @@ QuantizedWeight drawn_weight(std::string_view operation, const Options& options,
   return QuantizedWeight::pack(drawn_weight(operation, options), packing);
 }
 
+/// Checks the channels itself, since it may be made before the weight is.
 template <typename Options>
-Tensor drawn_bias(const Options& options) {
+Tensor drawn_bias(std::string_view operation, const Options& options) {
+  check_layer(operation, {options.in_channels, options.out_channels, options.dtype});
   return options.bias ? Tensor::zeros(options.dtype, {options.out_channels}) : Tensor();
 }
 
@@ -109,7 +111,7 @@ Epilogue ConvModule::with_bias(const Epilogue& epilogue) const {
 // Convolution.
 
 Conv3d::Conv3d(const Conv3dOptions& options)
-    : Conv3d("conv3d", options, ConvWeight(drawn_weight("conv3d", options)), drawn_bias(options)) {}
+    : Conv3d("conv3d", options, ConvWeight(drawn_weight("conv3d", options)), drawn_bias("conv3d", options)) {}
 
 Conv3d::Conv3d(const Conv3dOptions& options, Tensor weight, Tensor bias)
     : Conv3d("conv3d", options, given_weight("conv3d", std::move(weight)), std::move(bias)) {}
@@ -130,7 +132,8 @@ SparseTensor Conv3d::operator()(Session& session, const SparseTensor& x, const S
 }
 
 QuantizedConv3d::QuantizedConv3d(const Conv3dOptions& options, const PackingOptions& packing)
-    : QuantizedConv3d(options, drawn_weight("quantized_conv3d", options, packing), drawn_bias(options)) {}
+    : QuantizedConv3d(options, drawn_weight("quantized_conv3d", options, packing),
+                      drawn_bias("quantized_conv3d", options)) {}
 
 QuantizedConv3d::QuantizedConv3d(const Conv3dOptions& options, QuantizedWeight weight, Tensor bias)
     : Conv3d("quantized_conv3d", options, ConvWeight(std::move(weight)), std::move(bias)) {}
@@ -148,7 +151,8 @@ QuantizedConv3d QuantizedConv3d::from_conv(const Conv3d& source, std::optional<i
 // Submanifold convolution.
 
 SubmConv3d::SubmConv3d(const SubmConv3dOptions& options)
-    : SubmConv3d("subm_conv3d", options, ConvWeight(drawn_weight("subm_conv3d", options)), drawn_bias(options)) {}
+    : SubmConv3d("subm_conv3d", options, ConvWeight(drawn_weight("subm_conv3d", options)),
+                 drawn_bias("subm_conv3d", options)) {}
 
 SubmConv3d::SubmConv3d(const SubmConv3dOptions& options, Tensor weight, Tensor bias)
     : SubmConv3d("subm_conv3d", options, given_weight("subm_conv3d", std::move(weight)), std::move(bias)) {}
@@ -163,7 +167,8 @@ SparseTensor SubmConv3d::operator()(Session& session, const SparseTensor& x, con
 }
 
 QuantizedSubmConv3d::QuantizedSubmConv3d(const SubmConv3dOptions& options, const PackingOptions& packing)
-    : QuantizedSubmConv3d(options, drawn_weight("quantized_subm_conv3d", options, packing), drawn_bias(options)) {}
+    : QuantizedSubmConv3d(options, drawn_weight("quantized_subm_conv3d", options, packing),
+                          drawn_bias("quantized_subm_conv3d", options)) {}
 
 QuantizedSubmConv3d::QuantizedSubmConv3d(const SubmConv3dOptions& options, QuantizedWeight weight, Tensor bias)
     : SubmConv3d("quantized_subm_conv3d", options, ConvWeight(std::move(weight)), std::move(bias)) {}
@@ -179,7 +184,7 @@ QuantizedSubmConv3d QuantizedSubmConv3d::from_conv(const SubmConv3d& source, std
 
 ConvTranspose3d::ConvTranspose3d(const ConvTranspose3dOptions& options)
     : ConvTranspose3d("conv_transpose3d", options, ConvWeight(drawn_weight("conv_transpose3d", options)),
-                      drawn_bias(options)) {}
+                      drawn_bias("conv_transpose3d", options)) {}
 
 ConvTranspose3d::ConvTranspose3d(const ConvTranspose3dOptions& options, Tensor weight, Tensor bias)
     : ConvTranspose3d("conv_transpose3d", options, given_weight("conv_transpose3d", std::move(weight)),
@@ -202,7 +207,7 @@ SparseTensor ConvTranspose3d::operator()(Session& session, const SparseTensor& x
 
 QuantizedConvTranspose3d::QuantizedConvTranspose3d(const ConvTranspose3dOptions& options, const PackingOptions& packing)
     : QuantizedConvTranspose3d(options, drawn_weight("quantized_conv_transpose3d", options, packing),
-                               drawn_bias(options)) {}
+                               drawn_bias("quantized_conv_transpose3d", options)) {}
 
 QuantizedConvTranspose3d::QuantizedConvTranspose3d(const ConvTranspose3dOptions& options, QuantizedWeight weight,
                                                    Tensor bias)
@@ -223,8 +228,8 @@ QuantizedConvTranspose3d QuantizedConvTranspose3d::from_conv(const ConvTranspose
 
 GenerativeConvTranspose3d::GenerativeConvTranspose3d(const GenerativeConvTranspose3dOptions& options)
     : GenerativeConvTranspose3d("generative_conv_transpose3d", options,
-                                ConvWeight(drawn_weight("generative_conv_transpose3d", options)), drawn_bias(options)) {
-}
+                                ConvWeight(drawn_weight("generative_conv_transpose3d", options)),
+                                drawn_bias("generative_conv_transpose3d", options)) {}
 
 GenerativeConvTranspose3d::GenerativeConvTranspose3d(const GenerativeConvTranspose3dOptions& options, Tensor weight,
                                                      Tensor bias)
@@ -245,8 +250,9 @@ SparseTensor GenerativeConvTranspose3d::operator()(Session& session, const Spars
 
 QuantizedGenerativeConvTranspose3d::QuantizedGenerativeConvTranspose3d(const GenerativeConvTranspose3dOptions& options,
                                                                        const PackingOptions& packing)
-    : QuantizedGenerativeConvTranspose3d(
-          options, drawn_weight("quantized_generative_conv_transpose3d", options, packing), drawn_bias(options)) {}
+    : QuantizedGenerativeConvTranspose3d(options,
+                                         drawn_weight("quantized_generative_conv_transpose3d", options, packing),
+                                         drawn_bias("quantized_generative_conv_transpose3d", options)) {}
 
 QuantizedGenerativeConvTranspose3d::QuantizedGenerativeConvTranspose3d(const GenerativeConvTranspose3dOptions& options,
                                                                        QuantizedWeight weight, Tensor bias)

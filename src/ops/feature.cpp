@@ -4,6 +4,7 @@
 
 #include "backend.h"
 #include "fail.h"
+#include "lattice/session.h"
 #include "ops/checks.h"
 
 namespace lattice {

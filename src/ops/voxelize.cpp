@@ -6,6 +6,7 @@
 
 #include "backend.h"
 #include "fail.h"
+#include "lattice/session.h"
 
 namespace lattice {
 namespace {

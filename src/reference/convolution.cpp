@@ -164,8 +164,8 @@ Tensor ReferenceBackend::global_pool(const Tensor& x, const CoordSet& coords, Po
   }
   for (int64_t batch = 0; mode == PoolMode::max && batch < batches; ++batch) {
     if (occupied[at(batch)] == 0) {
-      fail(ErrorCode::invalid_argument, "global_pool: batch {} has no rows, and nothing has no maximum; pool by sum or average",
-           batch);
+      fail(ErrorCode::invalid_argument,
+           "global_pool: batch {} has no rows, and nothing has no maximum; pool by sum or average", batch);
     }
   }
   return folded(folds, mode, x.dtype(), {batches, channels});

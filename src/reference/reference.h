@@ -95,6 +95,8 @@ std::vector<double> widened(const Tensor& tensor);
 Tensor rounded(const std::vector<double>& values, DType dtype, Shape shape);
 
 /// Array index from a row or channel number, which is never negative.
-constexpr size_t at(int64_t index) noexcept { return static_cast<size_t>(index); }
+constexpr size_t at(int64_t index) noexcept {
+  return static_cast<size_t>(index);
+}
 
 }  // namespace lattice

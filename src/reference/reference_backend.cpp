@@ -29,10 +29,17 @@ std::vector<double> widened(const Tensor& tensor) {
   std::vector<double> values;
   values.reserve(at(tensor.elements()));
   switch (tensor.dtype()) {
-    case DType::f32: widen<float>(tensor, values); break;
-    case DType::f16: widen<Float16>(tensor, values); break;
-    case DType::bf16: widen<BFloat16>(tensor, values); break;
-    default: fail(ErrorCode::unsupported, "reference: {} is not a feature type", name(tensor.dtype()));
+    case DType::f32:
+      widen<float>(tensor, values);
+      break;
+    case DType::f16:
+      widen<Float16>(tensor, values);
+      break;
+    case DType::bf16:
+      widen<BFloat16>(tensor, values);
+      break;
+    default:
+      fail(ErrorCode::unsupported, "reference: {} is not a feature type", name(tensor.dtype()));
   }
   return values;
 }
@@ -41,15 +48,24 @@ Tensor rounded(const std::vector<double>& values, DType dtype, Shape shape) {
   Tensor result = Tensor::empty(dtype, std::move(shape));
   for (size_t i = 0; i < values.size(); ++i) {
     switch (dtype) {
-      case DType::f32: result.mutable_data<float>()[i] = static_cast<float>(values[i]); break;
-      case DType::f16: result.mutable_data<Float16>()[i] = Float16(rounded_to_odd(values[i])); break;
-      case DType::bf16: result.mutable_data<BFloat16>()[i] = BFloat16(rounded_to_odd(values[i])); break;
-      default: fail(ErrorCode::unsupported, "reference: {} is not a feature type", name(dtype));
+      case DType::f32:
+        result.mutable_data<float>()[i] = static_cast<float>(values[i]);
+        break;
+      case DType::f16:
+        result.mutable_data<Float16>()[i] = Float16(rounded_to_odd(values[i]));
+        break;
+      case DType::bf16:
+        result.mutable_data<BFloat16>()[i] = BFloat16(rounded_to_odd(values[i]));
+        break;
+      default:
+        fail(ErrorCode::unsupported, "reference: {} is not a feature type", name(dtype));
     }
   }
   return result;
 }
 
-std::unique_ptr<Backend> make_reference_backend() { return std::make_unique<ReferenceBackend>(); }
+std::unique_ptr<Backend> make_reference_backend() {
+  return std::make_unique<ReferenceBackend>();
+}
 
 }  // namespace lattice

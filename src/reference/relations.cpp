@@ -9,10 +9,18 @@ namespace {
 
 constexpr int64_t kMostRows = std::numeric_limits<int32_t>::max();
 
-Triple place(const Coord& coord) { return {coord.x, coord.y, coord.z}; }
-Triple plus(const Triple& a, const Triple& b) { return {a.x + b.x, a.y + b.y, a.z + b.z}; }
-Triple minus(const Triple& a, const Triple& b) { return {a.x - b.x, a.y - b.y, a.z - b.z}; }
-Triple times(const Triple& a, const Triple& b) { return {a.x * b.x, a.y * b.y, a.z * b.z}; }
+Triple place(const Coord& coord) {
+  return {coord.x, coord.y, coord.z};
+}
+Triple plus(const Triple& a, const Triple& b) {
+  return {a.x + b.x, a.y + b.y, a.z + b.z};
+}
+Triple minus(const Triple& a, const Triple& b) {
+  return {a.x - b.x, a.y - b.y, a.z - b.z};
+}
+Triple times(const Triple& a, const Triple& b) {
+  return {a.x * b.x, a.y * b.y, a.z * b.z};
+}
 
 /// a / b, where that divides exactly on every axis.
 std::optional<Triple> exact_quotient(const Triple& a, const Triple& b) {
@@ -27,8 +35,8 @@ bool inside(const Triple& at_place, const Triple& extent) {
 
 void check_row_count(int64_t rows, std::string_view operation) {
   if (rows > kMostRows) {
-    fail(ErrorCode::out_of_range, "{}: the output has {} rows, but at most 2^31 - 1 can be numbered; use a smaller input",
-         operation, rows);
+    fail(ErrorCode::out_of_range,
+         "{}: the output has {} rows, but at most 2^31 - 1 can be numbered; use a smaller input", operation, rows);
   }
 }
 
@@ -158,8 +166,7 @@ std::vector<Edge> scattered_edges(RelationKind kind, const CoordSet& source, con
         edges.push_back(edge(row * geometry.taps() + tap, tap, row));
         continue;
       }
-      const std::optional<int32_t> output =
-          outputs.find(narrowed(input.batch, transposed_place(input, tap, geometry)));
+      const std::optional<int32_t> output = outputs.find(narrowed(input.batch, transposed_place(input, tap, geometry)));
       if (output) edges.push_back(edge(*output, tap, row));
     }
   }
@@ -195,11 +202,15 @@ std::vector<Edge> edges_of(RelationKind kind, const CoordSet& source, const Coor
     case RelationKind::submanifold:
     case RelationKind::forward:
     case RelationKind::target:
-    case RelationKind::regular: return gathered_edges(kind, source, target, geometry);
+    case RelationKind::regular:
+      return gathered_edges(kind, source, target, geometry);
     case RelationKind::transposed:
-    case RelationKind::generative: return scattered_edges(kind, source, target, geometry);
-    case RelationKind::target_transposed: return divided_edges(source, target, geometry);
-    case RelationKind::pointwise: return pointwise_edges(source);
+    case RelationKind::generative:
+      return scattered_edges(kind, source, target, geometry);
+    case RelationKind::target_transposed:
+      return divided_edges(source, target, geometry);
+    case RelationKind::pointwise:
+      return pointwise_edges(source);
   }
   return {};
 }
@@ -264,11 +275,15 @@ std::vector<Coord> ReferenceBackend::output_coords(RelationKind kind, const Coor
                                                    const ConvGeometry& geometry, const std::optional<Triple>& extent,
                                                    std::string_view operation) {
   switch (kind) {
-    case RelationKind::forward: return forward_coords(source, geometry, operation);
-    case RelationKind::regular: return regular_coords(source, geometry, extent, operation);
+    case RelationKind::forward:
+      return forward_coords(source, geometry, operation);
+    case RelationKind::regular:
+      return regular_coords(source, geometry, extent, operation);
     case RelationKind::transposed:
-    case RelationKind::generative: return transposed_coords(kind, source, geometry, operation);
-    default: fail(ErrorCode::invalid_argument, "{}: a {} relation derives no coordinates", operation, name(kind));
+    case RelationKind::generative:
+      return transposed_coords(kind, source, geometry, operation);
+    default:
+      fail(ErrorCode::invalid_argument, "{}: a {} relation derives no coordinates", operation, name(kind));
   }
 }
 

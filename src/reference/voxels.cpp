@@ -25,9 +25,13 @@ std::optional<Coord> whole_coord(int32_t batch, const Point& whole) {
   return Coord{batch, static_cast<int32_t>(whole[0]), static_cast<int32_t>(whole[1]), static_cast<int32_t>(whole[2])};
 }
 
-Point floor_of(const Point& point) { return {std::floor(point[0]), std::floor(point[1]), std::floor(point[2])}; }
+Point floor_of(const Point& point) {
+  return {std::floor(point[0]), std::floor(point[1]), std::floor(point[2])};
+}
 
-int32_t batch_of(const Tensor& batch, int64_t row) { return batch.defined() ? batch.data<int32_t>()[row] : 0; }
+int32_t batch_of(const Tensor& batch, int64_t row) {
+  return batch.defined() ? batch.data<int32_t>()[row] : 0;
+}
 
 bool is_finite(const float* point) {
   return std::isfinite(point[0]) && std::isfinite(point[1]) && std::isfinite(point[2]);
@@ -115,8 +119,8 @@ Tensor ReferenceBackend::devoxelize(const SparseTensor& voxels, const Tensor& po
     if (!is_finite(position)) continue;
     const Point p = lattice_point(position, options);
     const int32_t in_batch = batch_of(batch, point);
-    for (const WeightedVoxel& voxel : interpolation == Interpolation::nearest ? nearest_voxel(in_batch, p)
-                                                                              : surrounding_voxels(in_batch, p)) {
+    for (const WeightedVoxel& voxel :
+         interpolation == Interpolation::nearest ? nearest_voxel(in_batch, p) : surrounding_voxels(in_batch, p)) {
       const std::optional<int32_t> row = voxel_rows.find(voxel.coord);
       if (!row) continue;
       for (int64_t channel = 0; channel < channels; ++channel) {

@@ -1,0 +1,260 @@
+// The cpu backend against the reference on random convolutions: coordinates, their order and edges exactly, features
+// within a bound computed from the data.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "lattice/error.h"
+#include "random_geometry.h"
+
+namespace lattice {
+namespace {
+
+constexpr uint64_t kShards = 20;
+constexpr uint64_t kCasesPerShard = 126;  // 20 shards of 14 rounds over the 9 kinds: 2,520 cases
+static_assert(kCasesPerShard % kCaseKinds.size() == 0);
+
+std::vector<double> doubles(const Tensor& tensor) {
+  const Tensor wide = tensor.to(DType::f64);
+  return {wide.values<double>().begin(), wide.values<double>().end()};
+}
+
+/// Each weight and a bound of the terms that it is a sum of: |w| itself, or |scale * code| + |bias| where it is packed.
+struct WeightValues {
+  std::vector<double> value, magnitude;  // (K, C_in, C_out)
+};
+
+WeightValues values_of(const ConvWeight& weight) {
+  const int64_t taps = weight.taps(), ins = weight.in_channels(), outs = weight.out_channels();
+  const std::vector<double> dense = weight.is_packed() ? std::vector<double>() : doubles(weight.dense());
+  WeightValues result;
+  for (int64_t tap = 0; tap < taps; ++tap) {
+    for (int64_t in = 0; in < ins; ++in) {
+      for (int64_t out = 0; out < outs; ++out) {
+        if (weight.is_packed()) {
+          const QuantizedWeight& packed = weight.packed();
+          const int64_t group = in / packed.group_size();
+          const double scaled = double{packed.scale(tap, group, out)} * packed.code(tap, in, out);
+          const double bias = packed.bias(tap, group, out);
+          result.value.push_back(scaled + bias);
+          result.magnitude.push_back(std::abs(scaled) + std::abs(bias));
+        } else {
+          result.value.push_back(dense[static_cast<size_t>((out * taps + tap) * ins + in)]);
+          result.magnitude.push_back(std::abs(result.value.back()));
+        }
+      }
+    }
+  }
+  return result;
+}
+
+/// What an output is a sum of: its value in double, the sum of the terms' magnitudes, and their number.
+struct Sum {
+  double value = 0, magnitude = 0;
+  int64_t terms = 0;
+
+  void add(double term, double size) {
+    value += term;
+    magnitude += size;
+    ++terms;
+  }
+};
+
+std::vector<Sum> products(const RandomCase& random, const EdgeList& edges, int64_t output_rows) {
+  const int64_t ins = random.weight.in_channels(), outs = random.weight.out_channels();
+  const std::vector<double> x = doubles(random.x.features());
+  const WeightValues weights = values_of(random.weight);
+  std::vector<Sum> sums(static_cast<size_t>(output_rows * outs));
+  for (size_t edge = 0; edge < edges.input_row.size(); ++edge) {
+    for (int64_t in = 0; in < ins; ++in) {
+      const double value = x[static_cast<size_t>(edges.input_row[edge] * ins + in)];
+      const auto w = static_cast<size_t>((edges.tap[edge] * ins + in) * outs);
+      const auto y = static_cast<size_t>(edges.output_row[edge] * outs);
+      for (size_t out = 0; out < static_cast<size_t>(outs); ++out) {
+        sums[y + out].add(value * weights.value[w + out], std::abs(value) * weights.magnitude[w + out]);
+      }
+    }
+  }
+  return sums;
+}
+
+/// y = activation((sum + bias) * scale + shift + residual), with the activations that never widen a difference.
+void finish(std::vector<Sum>& sums, const Epilogue& epilogue, size_t channels) {
+  const auto value_or = [](const Tensor& tensor) { return tensor.defined() ? doubles(tensor) : std::vector<double>(); };
+  const std::vector<double> bias = value_or(epilogue.bias), scale = value_or(epilogue.scale),
+                            shift = value_or(epilogue.shift), residual = value_or(epilogue.residual);
+  for (size_t i = 0; i < sums.size(); ++i) {
+    const size_t channel = i % channels;
+    if (!bias.empty()) sums[i].add(bias[channel], std::abs(bias[channel]));
+    if (!scale.empty()) {
+      sums[i].value *= scale[channel];
+      sums[i].magnitude *= std::abs(scale[channel]);
+      ++sums[i].terms;  // the product rounds as a sum does
+      sums[i].add(shift[channel], std::abs(shift[channel]));
+    }
+    if (!residual.empty()) sums[i].add(residual[i], std::abs(residual[i]));
+    if (epilogue.activation.kind == ActivationKind::relu) sums[i].value = std::max(sums[i].value, 0.0);
+  }
+}
+
+/// Half the distance of neighbours in a type of `digits` significant bits, at a value rounded to that type. Below
+/// 2^lowest the values are evenly spaced (subnormal).
+double half_unit(double rounded, int digits, int lowest) {
+  const int exponent = rounded == 0 ? lowest : std::max(std::ilogb(rounded), lowest);
+  return std::ldexp(1.0, exponent - digits);
+}
+
+double half_unit(double rounded, DType dtype) {
+  switch (dtype) {
+    case DType::f16:
+      return half_unit(rounded, 11, -14);  // at the subnormals' step of 2^-24: 2^-25
+    case DType::bf16:
+      return half_unit(rounded, 8, -126);
+    default:
+      return half_unit(rounded, 24, -126);
+  }
+}
+
+/// The error of a sum of n products in any order with unit roundoff u: each product and each addition rounds by at most
+/// u, which compounds to (n + 4) u |x||w| (Higham, Accuracy and Stability, chapter 3), the 4 for the second-order terms
+/// and for the weight's own scale * code + bias.
+double sum_bound(const Sum& sum, double roundoff) {
+  return static_cast<double>(sum.terms + 4) * roundoff * sum.magnitude;
+}
+
+/// float32 accumulators, of which 16-bit outputs are rounded once more.
+double cpu_bound(const Sum& sum, double y, DType dtype) {
+  return sum_bound(sum, 0x1p-24) + (dtype == DType::f32 ? 0.0 : half_unit(y, dtype));
+}
+
+double reference_bound(const Sum& sum, double y, DType dtype) {
+  return sum_bound(sum, 0x1p-53) + half_unit(y, dtype);
+}
+
+void expect_same_edges(const EdgeList& expected, const EdgeList& found) {
+  EXPECT_EQ(expected.input_row, found.input_row);
+  EXPECT_EQ(expected.output_row, found.output_row);
+  EXPECT_EQ(expected.tap, found.tap);
+  EXPECT_EQ(expected.output_begin, found.output_begin);
+}
+
+bool same_coords(const CoordSet& a, const CoordSet& b) {
+  return std::equal(a.coords().begin(), a.coords().end(), b.coords().begin(), b.coords().end());
+}
+
+struct Tally {
+  int64_t cases = 0, refused = 0, outputs = 0, nonzero = 0;
+  /// Outputs whose bound is below their own size: there a wrong sum could not pass.
+  int64_t decided = 0;
+};
+
+/// Runs a case; the error's code where it is refused.
+struct Outcome {
+  std::optional<SparseTensor> y;
+  std::optional<ErrorCode> refused;
+};
+
+Outcome outcome(const RandomCase& random, Session& session) {
+  try {
+    return {.y = random.run(session), .refused = std::nullopt};
+  } catch (const Error& error) {
+    return {.y = std::nullopt, .refused = error.code()};
+  }
+}
+
+void check_features(const std::vector<Sum>& sums, const Tensor& reference, const Tensor& cpu, Tally& tally) {
+  ASSERT_EQ(reference.shape(), cpu.shape());
+  ASSERT_EQ(reference.dtype(), cpu.dtype());
+  const std::vector<double> specified = doubles(reference), computed = doubles(cpu);
+  ASSERT_EQ(sums.size(), computed.size());
+  for (size_t i = 0; i < sums.size(); ++i) {
+    const double y64 = sums[i].value;
+    const double bound = cpu_bound(sums[i], computed[i], cpu.dtype());
+    ASSERT_LE(std::abs(specified[i] - y64), reference_bound(sums[i], specified[i], cpu.dtype()))
+        << "reference, element " << i;
+    ASSERT_LE(std::abs(computed[i] - y64), bound) << "cpu, element " << i << ": " << computed[i] << " for " << y64;
+    ++tally.outputs;
+    tally.nonzero += computed[i] != 0 ? 1 : 0;
+    tally.decided += bound < std::abs(y64) ? 1 : 0;
+  }
+}
+
+void check_case(const RandomCase& random, Session& reference, Session& cpu, Tally& tally) {
+  ++tally.cases;
+  const Outcome specified = outcome(random, reference), computed = outcome(random, cpu);
+  ASSERT_EQ(specified.refused, computed.refused);
+  if (specified.refused) {
+    EXPECT_EQ(*specified.refused, ErrorCode::out_of_range);  // only the ends of int32 are refused
+    ++tally.refused;
+    return;
+  }
+  const CoordSet& expected = *specified.y->support();
+  const CoordSet& found = *computed.y->support();
+  ASSERT_TRUE(same_coords(expected, found));
+  EXPECT_EQ(expected.stride(), found.stride());
+  EXPECT_EQ(expected.extent(), found.extent());
+  EXPECT_EQ(specified.y->support() == random.x.support(), computed.y->support() == random.x.support());
+
+  const EdgeList edges = random.relate(reference).relation->edge_list();
+  const RelatedSupport related = random.relate(cpu);
+  expect_same_edges(edges, related.relation->edge_list());
+  EXPECT_EQ(static_cast<int64_t>(edges.tap.size()), related.relation->edges());
+
+  std::vector<Sum> sums = products(random, edges, found.rows());
+  finish(sums, random.full_epilogue(found.rows()), static_cast<size_t>(random.weight.out_channels()));
+  check_features(sums, specified.y->features(), computed.y->features(), tally);
+}
+
+class CpuAgainstReference : public testing::TestWithParam<uint64_t> {};
+
+TEST_P(CpuAgainstReference, AgreesOnRandomConvolutions) {
+  Session reference({.backend = BackendKind::reference});
+  Session cpu({.backend = BackendKind::cpu, .threads = 1});
+  Tally tally;
+  for (uint64_t number = 0; number < kCasesPerShard; ++number) {
+    const CaseKind kind = kCaseKinds[number % kCaseKinds.size()];
+    const RandomCase random = RandomCase::make(kind, GetParam() * kCasesPerShard + number);
+    SCOPED_TRACE(random.description());
+    ASSERT_NO_FATAL_FAILURE(check_case(random, reference, cpu, tally));
+  }
+  RecordProperty("refused", static_cast<int>(tally.refused));
+  RecordProperty("outputs", std::to_string(tally.outputs));
+  EXPECT_EQ(tally.cases, static_cast<int64_t>(kCasesPerShard));
+  // The test means something where outputs exist, are not zero, and lie far from zero for their bound.
+  EXPECT_LT(tally.refused * 4, tally.cases);
+  EXPECT_GT(tally.nonzero * 2, tally.outputs);
+  EXPECT_GT(tally.decided * 2, tally.outputs);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shards, CpuAgainstReference, testing::Range(uint64_t{0}, kShards));
+
+TEST(CpuThreads, GiveTheSameBitsWhateverTheirNumber) {
+  Session one({.backend = BackendKind::cpu, .threads = 1});
+  constexpr uint64_t kFirstSeed = 100000, kCases = 54;
+  constexpr int64_t kMostRows = 4000;  // enough for every thread to have work
+  int64_t compared = 0;
+  for (const int threads : {2, 3, 7}) {
+    Session many({.backend = BackendKind::cpu, .threads = threads});
+    for (uint64_t number = 0; number < kCases; ++number) {
+      const RandomCase random =
+          RandomCase::make(kCaseKinds[number % kCaseKinds.size()], kFirstSeed + number, kMostRows);
+      SCOPED_TRACE(random.description() + ", threads " + std::to_string(threads));
+      const Outcome expected = outcome(random, one), found = outcome(random, many);
+      ASSERT_EQ(expected.refused, found.refused);
+      if (expected.refused) continue;
+      ASSERT_TRUE(same_coords(*expected.y->support(), *found.y->support()));
+      const Tensor &a = expected.y->features(), &b = found.y->features();
+      ASSERT_EQ(a.nbytes(), b.nbytes());
+      EXPECT_EQ(std::memcmp(a.raw(), b.raw(), a.nbytes()), 0);
+      compared += a.elements();
+    }
+  }
+  EXPECT_GT(compared, 0);
+}
+
+}  // namespace
+}  // namespace lattice
