@@ -73,6 +73,12 @@ void add_subcommands(CLI::App& app, Action& chosen) {
   }
 }
 
+/// Whether the first word is a subcommand's, but of none: CLI11 would only say that a subcommand is missing.
+bool names_no_subcommand(const CLI::App& app, int argc, const char* const* argv) {
+  if (argc < 2 || argv[1][0] == '-') return false;
+  return app.get_subcommands([&](const CLI::App* made) { return made->get_name() == argv[1]; }).empty();
+}
+
 void flush_output() {
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
     throw Error(ErrorCode::io, std::string("stdout: cannot write: ") + std::strerror(errno));
@@ -87,6 +93,9 @@ int run(int argc, const char* const* argv) {
       "6 out of range or memory. LATTICE_ISA=scalar, avx2, ... forces an instruction set.");
   Action chosen;
   add_subcommands(app, chosen);
+  if (names_no_subcommand(app, argc, argv)) {
+    return report(kUsage, std::string("no subcommand is named ") + argv[1] + " (see --help)");
+  }
   try {
     app.parse(argc, argv);
     chosen();

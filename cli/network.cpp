@@ -9,6 +9,7 @@
 #include "lattice/error.h"
 #include "lattice/minkunet.h"
 #include "lattice/point_file.h"
+#include "lattice/quantized_weight.h"
 #include "lattice/safetensors.h"
 #include "measure.h"
 #include "progress.h"
@@ -213,9 +214,18 @@ void write_files(const NetworkCommand& command, const PointCloud& cloud, const N
   }
 }
 
+/// Refuses bits and groups that do not fit before the long work, as packing would later.
+void check_packing(const NetworkCommand& command, const std::vector<int64_t>& all_bits) {
+  for (const int64_t bits : all_bits) {
+    if (bits == kFloatBits) continue;
+    QuantizedWeight::pack(Tensor::zeros(DType::f32, {1, 1}), {.bits = bits, .group_size = command.group});
+  }
+}
+
 void run_network(const NetworkCommand& command) {
   check_repeat(command.repeat);
   const std::vector<int64_t> all_bits = precisions(command.bits);
+  check_packing(command, all_bits);
   const PointCloud cloud = read_scan(command.scan);
   NetworkBench bench(command, cloud);
   if (!command.run.json) print_head(command, bench, cloud.rows());

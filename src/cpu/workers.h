@@ -24,7 +24,7 @@ namespace lattice::cpu {
 /// The threads of a session.
 class Workers {
  public:
-  explicit Workers(int threads) : threads_(threads), arena_(threads) {}
+  explicit Workers(int threads);
 
   int threads() const noexcept { return threads_; }
 

@@ -1,0 +1,59 @@
+#include "cpu/workers.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+namespace lattice::cpu {
+namespace {
+
+/// Tasks that end once `wanted` of them run at the same time, or after a while in which they never did.
+bool run_together(int threads, int wanted) {
+  Workers workers(threads);
+  std::atomic<int> running{0};
+  std::atomic<bool> together{false};
+  workers.for_each(wanted, [&](int64_t) {
+    ++running;
+    const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!together && std::chrono::steady_clock::now() < patience) {
+      if (running == wanted) together = true;
+      std::this_thread::yield();
+    }
+  });
+  return together;
+}
+
+TEST(Workers, RunAsManyThreadsAsAskedForBeyondTheProcessors) {
+  EXPECT_TRUE(run_together(2, 2));
+  EXPECT_TRUE(run_together(7, 7));
+  EXPECT_TRUE(run_together(3, 3));
+}
+
+TEST(Workers, DoEveryItemOnce) {
+  for (const int threads : {1, 2, 3, 7}) {
+    Workers workers(threads);
+    std::vector<int> done(1001, 0);
+    workers.for_blocks(1001, 10, [&](int64_t first, int64_t last) {
+      ASSERT_LE(last - first, 10);
+      for (int64_t i = first; i < last; ++i) ++done[static_cast<size_t>(i)];
+    });
+    EXPECT_EQ(done, std::vector<int>(1001, 1));
+    workers.for_each(0, [](int64_t) { FAIL() << "there is no item"; });
+  }
+}
+
+TEST(Workers, RethrowWhatATaskThrows) {
+  Workers workers(2);
+  EXPECT_THROW(workers.for_each(100,
+                                [](int64_t i) {
+                                  if (i == 57) throw std::runtime_error("task");
+                                }),
+               std::runtime_error);
+}
+
+}  // namespace
+}  // namespace lattice::cpu
