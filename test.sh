@@ -24,9 +24,9 @@ run() {
   ctest --test-dir "build/$preset" -j "$jobs" -R "$pattern" --output-on-failure --no-tests=error >"$log" 2>&1 ||
     { grep -vE ' +Passed +[0-9.]+ sec$|^ +Start +[0-9]+:' "$log"; exit 1; }
   tail -n 6 "$log"
-  if [ -d "${LATTICE_SHARED_DIR:-../shared}" ] && grep -q 'Skipped' "$log"; then
+  if [ -d "${LATTICE_SHARED_DIR:-../shared}" ] && grep -qF '***Skipped' "$log"; then
     echo "test.sh: tests were skipped although the shared data are at hand:"
-    grep 'Skipped' "$log"
+    grep -F '***Skipped' "$log"
     exit 1
   fi
 }

@@ -175,16 +175,6 @@ class Finisher {
   Activation activation_;
 };
 
-/// The edges of one tile, whatever they come from.
-struct TileEdges {
-  const int32_t* order;  // output row of each slot
-  int64_t rows;
-  const TiledRelation::Run* runs;
-  int64_t run_count;
-  const int32_t* input;
-  const int32_t* slot;
-};
-
 /// Convolves float32 inputs: `tile_at(t)` gives the edges of tile t.
 template <typename TileAt>
 Tensor convolve_tiles(const Tensor& x, DType dtype, int64_t output_rows, const ConvWeight& weight,
@@ -198,7 +188,8 @@ Tensor convolve_tiles(const Tensor& x, DType dtype, int64_t output_rows, const C
   const int64_t blocks = (panel_count + block_panels - 1) / block_panels;
   const int64_t tiles = (output_rows + kTileRows - 1) / kTileRows;
   workers.for_each(tiles * blocks, [&](int64_t task) {
-    const TileEdges tile = tile_at(task / blocks);
+    const TiledRelation::Tile tile = tile_at(task / blocks);
+    const auto rows = static_cast<int64_t>(tile.order.size());
     // Blocks of equal numbers of panels, so that none is left with a single narrow one.
     const int64_t block = task % blocks;
     const std::span<const Panel> mine(panels.panels().data() + panel_count * block / blocks,
@@ -206,12 +197,11 @@ Tensor convolve_tiles(const Tensor& x, DType dtype, int64_t output_rows, const C
     const int64_t first = mine.front().first;
     const int64_t width = mine.back().first + mine.back().width - first;
     TaskScratch& scratch = task_scratch();
-    float* sums = scratch_floats(tile.rows * width, scratch.sums);
+    float* sums = scratch_floats(rows * width, scratch.sums);
     float* decoded = scratch_floats(panels.scratch_size(kernels), scratch.panel);
-    std::fill_n(sums, tile.rows * width, 0.0F);
+    std::fill_n(sums, rows * width, 0.0F);
     int64_t edge = 0;
-    for (int64_t run = 0; run < tile.run_count; ++run) {
-      const auto [tap, count] = tile.runs[run];
+    for (const auto& [tap, count] : tile.runs) {
       for (const Panel& panel : mine) {
         kernels.tap_product({.x = x.data<float>(),
                              .x_stride = weight.in_channels(),
@@ -230,8 +220,8 @@ Tensor convolve_tiles(const Tensor& x, DType dtype, int64_t output_rows, const C
       using T = std::remove_pointer_t<decltype(type)>;
       T* to = y.mutable_data<T>();
       const int64_t count = std::min(width, out - first);
-      for (int64_t slot = 0; slot < tile.rows; ++slot) {
-        finisher.finish(sums + slot * width, tile.order[slot], first, count, out, to);
+      for (int64_t slot = 0; slot < rows; ++slot) {
+        finisher.finish(sums + slot * width, tile.order[static_cast<size_t>(slot)], first, count, out, to);
       }
     });
   });
@@ -248,36 +238,27 @@ Tensor CpuBackend::convolve(const Tensor& x, const Relation& relation, const Con
                             const Epilogue& epilogue) {
   const auto& tiled = dynamic_cast<const TiledRelation&>(relation);
   const auto& panels = static_cast<const PanelWeight&>(weight.prepared(*this));
-  const TiledRelation::Tiles& tiles = tiled.tiles();
   return convolve_tiles(widened(x), x.dtype(), relation.output_rows(), weight, panels, kernels_, epilogue, workers_,
-                        [&](int64_t t) {
-                          const auto tile = static_cast<size_t>(t);
-                          return TileEdges{.order = tiles.order.data() + t * kTileRows,
-                                           .rows = std::min(kTileRows, relation.output_rows() - t * kTileRows),
-                                           .runs = tiles.runs.data() + tiles.run_begin[tile],
-                                           .run_count = tiles.run_begin[tile + 1] - tiles.run_begin[tile],
-                                           .input = tiles.input.data() + tiles.edge_begin[tile],
-                                           .slot = tiles.slot.data() + tiles.edge_begin[tile]};
-                        });
+                        [&](int64_t index) { return tiled.tile(index); });
 }
 
 Tensor CpuBackend::linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) {
   const auto& panels = static_cast<const PanelWeight&>(weight.prepared(*this));
   const int64_t rows = x.size(0);
-  // Row i meets row i: one list of rows serves as outputs and inputs of every tile, and the first tile's as slots.
+  // Row i meets row i: a tile is one run, its inputs are its outputs.
   std::vector<int32_t> row_numbers(static_cast<size_t>(rows));
   std::iota(row_numbers.begin(), row_numbers.end(), 0);
+  std::array<uint16_t, kTileRows> slots;
+  std::iota(slots.begin(), slots.end(), uint16_t{0});
   const TiledRelation::Run whole_tile = {0, static_cast<int32_t>(kTileRows)};
   const TiledRelation::Run last_tile = {0, static_cast<int32_t>(rows % kTileRows)};
-  return convolve_tiles(widened(x), x.dtype(), rows, weight, panels, kernels_, epilogue, workers_, [&](int64_t t) {
-    const int64_t first = t * kTileRows;
+  return convolve_tiles(widened(x), x.dtype(), rows, weight, panels, kernels_, epilogue, workers_, [&](int64_t index) {
+    const int64_t first = index * kTileRows;
     const int64_t count = std::min(kTileRows, rows - first);
-    return TileEdges{.order = row_numbers.data() + first,
-                     .rows = count,
-                     .runs = count == kTileRows ? &whole_tile : &last_tile,
-                     .run_count = 1,
-                     .input = row_numbers.data() + first,
-                     .slot = row_numbers.data()};
+    return TiledRelation::Tile{.order = {row_numbers.data() + first, static_cast<size_t>(count)},
+                               .runs = {count == kTileRows ? &whole_tile : &last_tile, 1},
+                               .input = row_numbers.data() + first,
+                               .slot = slots.data()};
   });
 }
 

@@ -23,21 +23,22 @@ float start_of(PoolMode mode) {
 
 Tensor CpuBackend::pool(const Tensor& x, const Relation& relation, PoolMode mode) {
   const auto& tiled = dynamic_cast<const TiledRelation&>(relation);
-  const TiledRelation::Tiles& tiles = tiled.tiles();
   const int64_t channels = x.size(1);
   Tensor y = Tensor::empty(x.dtype(), {relation.output_rows(), channels});
   with_feature_type(x.dtype(), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     const T* from = x.data<T>();
     T* to = y.mutable_data<T>();
-    workers_.for_each(tiled.tile_count(), [&](int64_t t) {
-      const auto tile = static_cast<size_t>(t);
-      const int64_t rows = std::min(kTileRows, relation.output_rows() - t * kTileRows);
+    workers_.for_each(tiled.tile_count(), [&](int64_t index) {
+      const TiledRelation::Tile tile = tiled.tile(index);
+      const auto rows = static_cast<int64_t>(tile.order.size());
       std::vector<float> pooled(static_cast<size_t>(rows * channels), start_of(mode));
       std::vector<int32_t> sources(static_cast<size_t>(rows), 0);
-      for (int64_t edge = tiles.edge_begin[tile]; edge < tiles.edge_begin[tile + 1]; ++edge) {
-        const int32_t slot = tiles.slot[static_cast<size_t>(edge)];
-        const T* row = from + int64_t{tiles.input[static_cast<size_t>(edge)]} * channels;
+      int64_t edges = 0;
+      for (const auto& [tap, count] : tile.runs) edges += count;
+      for (int64_t edge = 0; edge < edges; ++edge) {
+        const int64_t slot = tile.slot[edge];
+        const T* row = from + tile.input[edge] * channels;
         float* into = pooled.data() + slot * channels;
         ++sources[static_cast<size_t>(slot)];
         for (int64_t c = 0; c < channels; ++c) {
@@ -48,7 +49,7 @@ Tensor CpuBackend::pool(const Tensor& x, const Relation& relation, PoolMode mode
       for (int64_t slot = 0; slot < rows; ++slot) {
         const int32_t count = sources[static_cast<size_t>(slot)];
         const float divisor = mode == PoolMode::average && count > 0 ? static_cast<float>(count) : 1.0F;
-        T* out = to + int64_t{tiles.order[static_cast<size_t>(t * kTileRows + slot)]} * channels;
+        T* out = to + tile.order[static_cast<size_t>(slot)] * channels;
         const float* in = pooled.data() + slot * channels;
         for (int64_t c = 0; c < channels; ++c) out[c] = static_cast<T>(in[c] / divisor);
       }

@@ -14,50 +14,62 @@
 namespace lattice::cpu {
 namespace {
 
-using Tiles = TiledRelation::Tiles;
+using Piece = TiledRelation::Piece;
 
 /// An edge found: `group` is what runs are made of within one search, the z tap of a column or the copy of an input.
 struct Found {
-  int32_t group, slot, input;
+  int32_t group;
+  uint16_t slot;
+  int32_t input;
 };
 
-/// Appends to a piece of the relation; collects the edges of one search and sorts them into runs.
-class TileWriter {
+/// Writes one piece of a relation: collects the edges of one search at a time and sorts them into runs.
+class PieceWriter {
  public:
-  explicit TileWriter(Tiles& tiles) : tiles_(tiles) {}
+  PieceWriter() {
+    piece_.run_begin.push_back(0);
+    piece_.edge_begin.push_back(0);
+  }
 
   void begin_search(int64_t groups) { counts_.assign(static_cast<size_t>(groups), 0); }
   void add(int64_t group, int64_t slot, int32_t input) {
     if (static_cast<size_t>(group) >= counts_.size()) counts_.resize(static_cast<size_t>(group) + 1, 0);
     ++counts_[static_cast<size_t>(group)];
-    found_.push_back({static_cast<int32_t>(group), static_cast<int32_t>(slot), input});
+    found_.push_back({static_cast<int32_t>(group), static_cast<uint16_t>(slot), input});
   }
   /// Group g's edges become a run of tap first_tap + g * tap_step.
   void end_search(int64_t first_tap, int64_t tap_step) {
     if (found_.empty()) return;
-    size_t end = tiles_.input.size();
-    tiles_.input.resize(end + found_.size());
-    tiles_.slot.resize(end + found_.size());
+    size_t end = piece_.input.size();
+    piece_.input.resize(end + found_.size());
+    piece_.slot.resize(end + found_.size());
     for (size_t group = 0; group < counts_.size(); ++group) {
       if (counts_[group] == 0) continue;
-      tiles_.runs.push_back({static_cast<int32_t>(first_tap + static_cast<int64_t>(group) * tap_step),
+      piece_.runs.push_back({static_cast<int32_t>(first_tap + static_cast<int64_t>(group) * tap_step),
                              static_cast<int32_t>(counts_[group])});
       end += std::exchange(counts_[group], end);
     }
     for (const Found& edge : found_) {
       const size_t at = counts_[static_cast<size_t>(edge.group)]++;
-      tiles_.input[at] = edge.input;
-      tiles_.slot[at] = edge.slot;
+      piece_.input[at] = edge.input;
+      piece_.slot[at] = edge.slot;
     }
     found_.clear();
   }
   void end_tile() {
-    tiles_.run_begin.push_back(static_cast<int64_t>(tiles_.runs.size()));
-    tiles_.edge_begin.push_back(static_cast<int64_t>(tiles_.input.size()));
+    piece_.run_begin.push_back(static_cast<int64_t>(piece_.runs.size()));
+    piece_.edge_begin.push_back(static_cast<int64_t>(piece_.input.size()));
+  }
+  /// The piece, without the room that its arrays grew into.
+  Piece take() {
+    piece_.runs.shrink_to_fit();
+    piece_.input.shrink_to_fit();
+    piece_.slot.shrink_to_fit();
+    return std::move(piece_);
   }
 
  private:
-  Tiles& tiles_;
+  Piece piece_;
   std::vector<size_t> counts_;
   std::vector<Found> found_;
 };
@@ -94,7 +106,7 @@ class ColumnSearch {
     return std::vector<Cursor<Key>>(static_cast<size_t>(size.x * size.y));
   }
 
-  void search(std::vector<Cursor<Key>>& cursors, std::span<const Coord> outputs, TileWriter& writer) const {
+  void search(std::vector<Cursor<Key>>& cursors, std::span<const Coord> outputs, PieceWriter& writer) const {
     const int64_t column_taps = geometry_.kernel_size().z;
     for (size_t column = 0; column < cursors.size(); ++column) {
       const int64_t first_tap = static_cast<int64_t>(column) * column_taps;
@@ -105,7 +117,8 @@ class ColumnSearch {
   }
 
  private:
-  void search_column(Cursor<Key>& cursor, int64_t first_tap, std::span<const Coord> outputs, TileWriter& writer) const {
+  void search_column(Cursor<Key>& cursor, int64_t first_tap, std::span<const Coord> outputs,
+                     PieceWriter& writer) const {
     const KeyFrame<Key>& frame = sorted_.frame;
     const std::vector<Key>& keys = sorted_.keys;
     const Triple offset = centered_ ? geometry_.centered_offset(first_tap) : geometry_.indexed_offset(first_tap);
@@ -179,7 +192,7 @@ class TapSearch {
 
   auto start() const { return std::vector<Cursor<Key>>(static_cast<size_t>(geometry_.taps())); }
 
-  void search(std::vector<Cursor<Key>>& cursors, std::span<const Coord> outputs, TileWriter& writer) const {
+  void search(std::vector<Cursor<Key>>& cursors, std::span<const Coord> outputs, PieceWriter& writer) const {
     const Triple& size = geometry_.kernel_size();
     for (int64_t tap = 0; tap < geometry_.taps(); ++tap) {
       const Triple offset = geometry_.indexed_offset(tap);
@@ -197,7 +210,7 @@ class TapSearch {
     int64_t x, y;
   };
   // The outputs of the tile at hand for which x divides, and those among them for which y does too: found once for all
-  // taps of a plane and of a column. One object serves one thread, see build_pieces.
+  // taps of a plane and of a column. One object serves one thread, see search_tiles.
   mutable std::vector<Candidate> plane_, column_;
 
   void keep_divisible(std::span<const Coord> outputs, int64_t offset) const {
@@ -221,7 +234,7 @@ class TapSearch {
     }
   }
 
-  void search_tap(Cursor<Key>& cursor, int64_t offset, std::span<const Coord> outputs, TileWriter& writer) const {
+  void search_tap(Cursor<Key>& cursor, int64_t offset, std::span<const Coord> outputs, PieceWriter& writer) const {
     for (const Candidate& candidate : column_) {
       const Coord& o = outputs[static_cast<size_t>(candidate.slot)];
       int64_t z = 0;
@@ -245,128 +258,106 @@ int64_t tiles_of(int64_t rows) {
   return (rows + kTileRows - 1) / kTileRows;
 }
 
-/// Puts the pieces, each of consecutive tiles, one after the other.
-void join_pieces(std::vector<Tiles>& pieces, Tiles& whole, Workers& workers) {
-  const size_t count = pieces.size();
-  std::vector<size_t> runs(count + 1, 0), edges(count + 1, 0);
-  whole.run_begin = {0};
-  whole.edge_begin = {0};
-  for (size_t i = 0; i < count; ++i) {
-    for (const int64_t end : pieces[i].run_begin) whole.run_begin.push_back(static_cast<int64_t>(runs[i]) + end);
-    for (const int64_t end : pieces[i].edge_begin) whole.edge_begin.push_back(static_cast<int64_t>(edges[i]) + end);
-    runs[i + 1] = runs[i] + pieces[i].runs.size();
-    edges[i + 1] = edges[i] + pieces[i].input.size();
-  }
-  whole.runs.resize(runs[count]);
-  whole.input.resize(edges[count]);
-  whole.slot.resize(edges[count]);
-  workers.for_each(static_cast<int64_t>(count), [&](int64_t index) {
-    const auto i = static_cast<size_t>(index);
-    const auto after = [](auto& to, size_t offset) { return to.begin() + static_cast<std::ptrdiff_t>(offset); };
-    std::copy(pieces[i].runs.begin(), pieces[i].runs.end(), after(whole.runs, runs[i]));
-    std::copy(pieces[i].input.begin(), pieces[i].input.end(), after(whole.input, edges[i]));
-    std::copy(pieces[i].slot.begin(), pieces[i].slot.end(), after(whole.slot, edges[i]));
-    pieces[i] = {};
-  });
+std::vector<Piece> pieces_for(int64_t rows) {
+  return std::vector<Piece>(static_cast<size_t>((tiles_of(rows) + kTilesAPiece - 1) / kTilesAPiece));
 }
 
-/// Tiles that one task searches: enough to pay for the binary searches with which its cursors start, few enough that a
-/// scan gives every thread several tasks. The pieces do not show in the result.
-constexpr int64_t kTilesAPiece = 4;
-
 template <typename Search>
-Tiles search_tiles(const CoordSet& target, const Search& search, Workers& workers) {
-  Tiles tiles;
+std::vector<Piece> search_tiles(const CoordSet& target, const Search& search, Workers& workers) {
   const std::span<const int32_t> order = target.index().order();
-  tiles.order.assign(order.begin(), order.end());
-  const int64_t tile_count = tiles_of(target.rows());
-  std::vector<Tiles> pieces(static_cast<size_t>((tile_count + kTilesAPiece - 1) / kTilesAPiece));
-  workers.for_each(static_cast<int64_t>(pieces.size()), [&](int64_t piece) {
+  std::vector<Piece> pieces = pieces_for(target.rows());
+  workers.for_each(static_cast<int64_t>(pieces.size()), [&](int64_t index) {
     const Search mine = search;  // with scratch of its own
     auto cursors = mine.start();
-    TileWriter writer(pieces[static_cast<size_t>(piece)]);
+    PieceWriter writer;
     std::array<Coord, kTileRows> outputs;
-    const int64_t last_tile = std::min(tile_count, (piece + 1) * kTilesAPiece);
-    for (int64_t tile = piece * kTilesAPiece; tile < last_tile; ++tile) {
+    const int64_t last_tile = std::min(tiles_of(target.rows()), (index + 1) * kTilesAPiece);
+    for (int64_t tile = index * kTilesAPiece; tile < last_tile; ++tile) {
       const int64_t first = tile * kTileRows;
       const int64_t rows = std::min(kTileRows, target.rows() - first);
       for (int64_t slot = 0; slot < rows; ++slot) {
-        outputs[static_cast<size_t>(slot)] =
-            target.coords()[static_cast<size_t>(order[static_cast<size_t>(first + slot)])];
+        const int32_t row = order[static_cast<size_t>(first + slot)];
+        outputs[static_cast<size_t>(slot)] = target.coords()[static_cast<size_t>(row)];
       }
       mine.search(cursors, std::span<const Coord>(outputs.data(), static_cast<size_t>(rows)), writer);
       writer.end_tile();
     }
+    pieces[static_cast<size_t>(index)] = writer.take();
   });
-  join_pieces(pieces, tiles, workers);
-  return tiles;
+  return pieces;
 }
 
 /// Row i*K + k comes from input i through tap k and nothing else. Outputs stand tap by tap, so that nearly every tile
-/// has a single run.
-Tiles one_edge_a_row(int64_t input_rows, int64_t taps, Workers& workers) {
+/// has a single run: position p holds the edge of tap p / N and input p % N.
+std::vector<Piece> one_edge_a_row(int64_t input_rows, int64_t taps, std::vector<int32_t>& order, Workers& workers) {
   const int64_t rows = input_rows * taps;
-  const int64_t tile_count = tiles_of(rows);
-  Tiles tiles;
-  tiles.order.resize(static_cast<size_t>(rows));
-  tiles.input.resize(static_cast<size_t>(rows));
-  tiles.slot.resize(static_cast<size_t>(rows));
-  workers.for_blocks(rows, int64_t{1} << 16, [&](int64_t first, int64_t last) {
-    for (int64_t position = first; position < last; ++position) {
-      const int64_t tap = position / input_rows;
-      const int64_t input = position % input_rows;
-      tiles.order[static_cast<size_t>(position)] = static_cast<int32_t>(input * taps + tap);
-      tiles.input[static_cast<size_t>(position)] = static_cast<int32_t>(input);
-      tiles.slot[static_cast<size_t>(position)] = static_cast<int32_t>(position % kTileRows);
+  order.resize(static_cast<size_t>(rows));
+  std::vector<Piece> pieces = pieces_for(rows);
+  workers.for_each(static_cast<int64_t>(pieces.size()), [&](int64_t index) {
+    PieceWriter writer;
+    const int64_t last_tile = std::min(tiles_of(rows), (index + 1) * kTilesAPiece);
+    for (int64_t tile = index * kTilesAPiece; tile < last_tile; ++tile) {
+      const int64_t last = std::min(rows, (tile + 1) * kTileRows);
+      for (int64_t position = tile * kTileRows; position < last;) {
+        const int64_t tap = position / input_rows;
+        const int64_t end = std::min(last, (tap + 1) * input_rows);
+        writer.begin_search(1);
+        for (; position < end; ++position) {
+          const int64_t input = position - tap * input_rows;
+          order[static_cast<size_t>(position)] = static_cast<int32_t>(input * taps + tap);
+          writer.add(0, position - tile * kTileRows, static_cast<int32_t>(input));
+        }
+        writer.end_search(tap, 0);
+      }
+      writer.end_tile();
     }
+    pieces[static_cast<size_t>(index)] = writer.take();
   });
-  tiles.run_begin = {0};
-  tiles.edge_begin = {0};
-  for (int64_t tile = 0; tile < tile_count; ++tile) {
-    const int64_t last = std::min(rows, (tile + 1) * kTileRows);
-    for (int64_t position = tile * kTileRows; position < last;) {
-      const int64_t tap = position / input_rows;
-      const int64_t end = std::min(last, (tap + 1) * input_rows);
-      tiles.runs.push_back({static_cast<int32_t>(tap), static_cast<int32_t>(end - position)});
-      position = end;
-    }
-    tiles.run_begin.push_back(static_cast<int64_t>(tiles.runs.size()));
-    tiles.edge_begin.push_back(last);
-  }
-  return tiles;
+  return pieces;
 }
 
 }  // namespace
 
-TiledRelation::TiledRelation(RelationKind kind, int64_t input_rows, int64_t taps, Tiles tiles)
-    : Relation(kind, input_rows, static_cast<int64_t>(tiles.order.size()), taps), tiles_(std::move(tiles)) {}
+TiledRelation::TiledRelation(RelationKind kind, int64_t input_rows, int64_t taps, std::vector<int32_t> order,
+                             std::vector<Piece> pieces)
+    : Relation(kind, input_rows, static_cast<int64_t>(order.size()), taps),
+      order_(std::move(order)),
+      pieces_(std::move(pieces)) {
+  for (const Piece& piece : pieces_) edges_ += piece.edge_begin.back();
+}
+
+TiledRelation::Tile TiledRelation::tile(int64_t index) const noexcept {
+  const Piece& piece = pieces_[static_cast<size_t>(index / kTilesAPiece)];
+  const auto at = static_cast<size_t>(index % kTilesAPiece);
+  const int64_t first = index * kTileRows;
+  return {.order = {order_.data() + first, static_cast<size_t>(std::min(kTileRows, output_rows() - first))},
+          .runs = {piece.runs.data() + piece.run_begin[at], piece.runs.data() + piece.run_begin[at + 1]},
+          .input = piece.input.data() + piece.edge_begin[at],
+          .slot = piece.slot.data() + piece.edge_begin[at]};
+}
 
 EdgeList TiledRelation::edge_list() const {
   EdgeList list;
-  const auto edge_count = static_cast<size_t>(edges());
-  list.input_row.resize(edge_count);
-  list.output_row.resize(edge_count);
-  list.tap.resize(edge_count);
+  list.input_row.resize(static_cast<size_t>(edges()));
+  list.output_row.resize(static_cast<size_t>(edges()));
+  list.tap.resize(static_cast<size_t>(edges()));
   list.output_begin.assign(static_cast<size_t>(output_rows()) + 1, 0);
   const auto for_edges = [this](const auto& visit) {
-    size_t edge = 0;
-    for (int64_t tile = 0; tile < tile_count(); ++tile) {
-      for (auto run = tiles_.run_begin[static_cast<size_t>(tile)];
-           run < tiles_.run_begin[static_cast<size_t>(tile) + 1]; ++run) {
-        const Run& r = tiles_.runs[static_cast<size_t>(run)];
-        for (int32_t i = 0; i < r.count; ++i, ++edge) {
-          visit(edge, tiles_.order[static_cast<size_t>(tile * kTileRows + tiles_.slot[edge])], r.tap);
-        }
+    for (int64_t index = 0; index < tile_count(); ++index) {
+      const Tile at = tile(index);
+      size_t edge = 0;
+      for (const Run& run : at.runs) {
+        for (int32_t i = 0; i < run.count; ++i, ++edge) visit(at.input[edge], at.order[at.slot[edge]], run.tap);
       }
     }
   };
-  for_edges([&](size_t, int32_t output, int32_t) { ++list.output_begin[static_cast<size_t>(output) + 1]; });
+  for_edges([&](int32_t, int32_t output, int32_t) { ++list.output_begin[static_cast<size_t>(output) + 1]; });
   std::partial_sum(list.output_begin.begin(), list.output_begin.end(), list.output_begin.begin());
   std::vector<int64_t> next(list.output_begin.begin(), list.output_begin.end() - 1);
   // Runs stand in the order of taps, and copies of an input in row order: filling keeps (output, tap, input) sorted.
-  for_edges([&](size_t edge, int32_t output, int32_t tap) {
+  for_edges([&](int32_t input, int32_t output, int32_t tap) {
     const auto at = static_cast<size_t>(next[static_cast<size_t>(output)]++);
-    list.input_row[at] = tiles_.input[edge];
+    list.input_row[at] = input;
     list.output_row[at] = output;
     list.tap[at] = tap;
   });
@@ -375,32 +366,39 @@ EdgeList TiledRelation::edge_list() const {
 
 int64_t TiledRelation::nbytes() const {
   const auto bytes = [](const auto& vector) { return static_cast<int64_t>(vector.size() * sizeof(vector[0])); };
-  return bytes(tiles_.order) + bytes(tiles_.runs) + bytes(tiles_.input) + bytes(tiles_.slot) + bytes(tiles_.run_begin) +
-         bytes(tiles_.edge_begin);
+  int64_t sum = bytes(order_);
+  for (const Piece& piece : pieces_) {
+    sum +=
+        bytes(piece.runs) + bytes(piece.input) + bytes(piece.slot) + bytes(piece.run_begin) + bytes(piece.edge_begin);
+  }
+  return sum;
 }
 
 std::unique_ptr<const TiledRelation> build_relation(RelationKind kind, const CoordSet& source, const CoordSet& target,
                                                     const ConvGeometry& geometry, Workers& workers) {
-  const int64_t taps = geometry.taps();
   const bool merges = kind == RelationKind::transposed && !geometry.taps_never_meet();
-  Tiles tiles;
-  if (kind == RelationKind::pointwise || kind == RelationKind::generative ||
-      (kind == RelationKind::transposed && !merges)) {
-    tiles = one_edge_a_row(source.rows(), taps, workers);
+  const bool one_edge = kind == RelationKind::pointwise || kind == RelationKind::generative ||
+                        (kind == RelationKind::transposed && !merges);
+  std::vector<int32_t> order;
+  std::vector<Piece> pieces;
+  if (one_edge) {
+    pieces = one_edge_a_row(source.rows(), geometry.taps(), order, workers);
   } else {
+    const std::span<const int32_t> sorted_rows = target.index().order();
+    order.assign(sorted_rows.begin(), sorted_rows.end());
     const CoordIndex& index = source.index();
-    std::visit(
+    pieces = std::visit(
         [&](const auto& sorted) {
           if (merges || kind == RelationKind::target_transposed) {
-            tiles = search_tiles(target, TapSearch(sorted, index.order(), geometry, merges), workers);
-          } else {
-            const bool centered = kind != RelationKind::regular;
-            tiles = search_tiles(target, ColumnSearch(sorted, index.order(), geometry, centered), workers);
+            return search_tiles(target, TapSearch(sorted, index.order(), geometry, merges), workers);
           }
+          const bool centered = kind != RelationKind::regular;
+          return search_tiles(target, ColumnSearch(sorted, index.order(), geometry, centered), workers);
         },
         index.sorted());
   }
-  return std::make_unique<const TiledRelation>(kind, source.rows(), taps, std::move(tiles));
+  return std::make_unique<const TiledRelation>(kind, source.rows(), geometry.taps(), std::move(order),
+                                               std::move(pieces));
 }
 
 }  // namespace lattice::cpu

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "cpu/workers.h"
@@ -11,6 +12,10 @@ namespace lattice::cpu {
 // Output rows a tile: with 64 channels a block its sums take 128 KiB, which a second-level cache of 512 KiB holds
 // beside a tap's panel and the rows that it reads; more rows a tile mean fewer decodings of the packed weights.
 inline constexpr int64_t kTileRows = 512;
+
+// Tiles that one task searches: enough to pay for the binary searches with which it starts, few enough that a scan
+// gives every thread several tasks. Does not show in any result.
+inline constexpr int64_t kTilesAPiece = 4;
 
 /// A relation in the form that the convolution executes: output rows in tiles, and for each tile one run of edges for
 /// each tap that touches it. Output rows stand in an order of their own, sorted by place, so that a tile's inputs are
@@ -24,26 +29,40 @@ class TiledRelation final : public Relation {
     int32_t count;
   };
 
-  struct Tiles {
-    std::vector<int32_t> order;       // output row at each position; tile t covers positions t*kTileRows ..
+  /// Consecutive tiles. What each thread found stays where it wrote it: a copy into one array would double the memory
+  /// of the largest relations.
+  struct Piece {
     std::vector<Run> runs;            // by tile, tap
     std::vector<int32_t> input;       // by run: input row of each edge
-    std::vector<int32_t> slot;        // and its output's position within the tile
+    std::vector<uint16_t> slot;       // and its output's position within the tile
     std::vector<int64_t> run_begin;   // tiles + 1: first run of each tile
     std::vector<int64_t> edge_begin;  // tiles + 1: first edge of each tile
   };
 
-  TiledRelation(RelationKind kind, int64_t input_rows, int64_t taps, Tiles tiles);
+  /// One tile, as the convolution reads it.
+  struct Tile {
+    std::span<const int32_t> order;  // output row of each slot
+    std::span<const Run> runs;
+    const int32_t* input;
+    const uint16_t* slot;
+  };
 
-  int64_t edges() const override { return tiles_.edge_begin.back(); }
+  /// `order` is the output row at each position: tile t covers positions t*kTileRows and on. Every piece but the last
+  /// has kTilesAPiece tiles.
+  TiledRelation(RelationKind kind, int64_t input_rows, int64_t taps, std::vector<int32_t> order,
+                std::vector<Piece> pieces);
+
+  int64_t edges() const override { return edges_; }
   EdgeList edge_list() const override;
   int64_t nbytes() const override;
 
-  const Tiles& tiles() const noexcept { return tiles_; }
-  int64_t tile_count() const noexcept { return static_cast<int64_t>(tiles_.run_begin.size()) - 1; }
+  int64_t tile_count() const noexcept { return (output_rows() + kTileRows - 1) / kTileRows; }
+  Tile tile(int64_t index) const noexcept;
 
  private:
-  Tiles tiles_;
+  std::vector<int32_t> order_;
+  std::vector<Piece> pieces_;
+  int64_t edges_ = 0;
 };
 
 /// Builds the edges from `source` to `target` (see Backend::relate).

@@ -85,10 +85,11 @@ TEST_P(EveryIsa, MultipliesAnyNumberOfRowsExactly) {
       for (float& value : x) value = small();
       for (float& value : panel) value = small();
       for (float& value : sums) value = small();
-      std::vector<int32_t> input, slot;
+      std::vector<int32_t> input;
+      std::vector<uint16_t> slot;
       for (int64_t e = 0; e < count; ++e) {
         input.push_back(static_cast<int32_t>(random.next() % static_cast<uint64_t>(rows)));
-        slot.push_back(static_cast<int32_t>(rows - 1 - e));
+        slot.push_back(static_cast<uint16_t>(rows - 1 - e));
       }
       std::vector<float> expected = sums;
       for (int64_t e = 0; e < count; ++e) {

@@ -17,7 +17,7 @@ struct TapProduct {
   const float* x;
   int64_t x_stride;
   const int32_t* input;
-  const int32_t* slot;
+  const uint16_t* slot;
   int64_t count;
   const float* panel;
   int64_t channels;
