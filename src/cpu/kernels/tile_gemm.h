@@ -12,18 +12,18 @@ namespace {
 
 /// R rows times N vectors of output channels: R*N accumulators stay in registers over all channels.
 template <typename V, int R, int N>
-void multiply_rows(const TapProduct& task, int64_t first, int64_t column) {
+void multiply_rows(const TapProduct& task, int64_t first) {
   using Vector = typename V::Vector;
   const float* x[R];
   float* sums[R];
   Vector acc[R][N];
   for (int r = 0; r < R; ++r) {
     x[r] = task.x + task.input[first + r] * task.x_stride;
-    sums[r] = task.sums + task.slot[first + r] * task.sums_stride + column;
+    sums[r] = task.sums + task.slot[first + r] * task.sums_stride;
     for (int n = 0; n < N; ++n) acc[r][n] = V::load(sums[r] + n * V::kLanes);
   }
-  const float* panel = task.panel + column;
-  for (int64_t c = 0; c < task.channels; ++c, panel += task.width) {
+  const float* panel = task.panel;
+  for (int64_t c = 0; c < task.channels; ++c, panel += N * V::kLanes) {
     Vector weights[N];
     for (int n = 0; n < N; ++n) weights[n] = V::load(panel + n * V::kLanes);
     for (int r = 0; r < R; ++r) {
@@ -38,28 +38,27 @@ void multiply_rows(const TapProduct& task, int64_t first, int64_t column) {
 
 /// The last 1 .. R-1 rows.
 template <typename V, int R, int N>
-void multiply_rest(const TapProduct& task, int64_t first, int64_t column) {
+void multiply_rest(const TapProduct& task, int64_t first) {
   if constexpr (R > 1) {
-    if (task.count - first == R - 1) return multiply_rows<V, R - 1, N>(task, first, column);
-    multiply_rest<V, R - 1, N>(task, first, column);
+    if (task.count - first == R - 1) return multiply_rows<V, R - 1, N>(task, first);
+    multiply_rest<V, R - 1, N>(task, first);
   }
-}
-
-template <typename V, int N>
-void multiply_columns(const TapProduct& task, int64_t column) {
-  int64_t row = 0;
-  for (; row + V::kRows <= task.count; row += V::kRows) multiply_rows<V, V::kRows, N>(task, row, column);
-  multiply_rest<V, V::kRows, N>(task, row, column);
 }
 
 /// Panels are kVectors vectors wide; the last one of a layer may be narrower.
+template <typename V, int N>
+void multiply_panel(const TapProduct& task) {
+  if constexpr (N > 1) {
+    if (task.width < N * V::kLanes) return multiply_panel<V, N - 1>(task);
+  }
+  int64_t row = 0;
+  for (; row + V::kRows <= task.count; row += V::kRows) multiply_rows<V, V::kRows, N>(task, row);
+  multiply_rest<V, V::kRows, N>(task, row);
+}
+
 template <typename V>
 void tap_product(const TapProduct& task) {
-  int64_t column = 0;
-  for (; column + V::kVectors * V::kLanes <= task.width; column += V::kVectors * V::kLanes) {
-    multiply_columns<V, V::kVectors>(task, column);
-  }
-  for (; column < task.width; column += V::kLanes) multiply_columns<V, 1>(task, column);
+  multiply_panel<V, V::kVectors>(task);
 }
 
 template <typename V, int Bits>
