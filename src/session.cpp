@@ -185,7 +185,9 @@ struct CachedRelation {
 
 }  // namespace
 
-std::vector<std::string_view> available_isas() { return cpu::available_isas(); }
+std::vector<std::string_view> available_isas() {
+  return cpu::available_isas();
+}
 
 struct Session::RelationCache {
   std::unordered_map<RelationKey, CachedRelation, RelationKeyHash> entries;

@@ -11,7 +11,18 @@ namespace lattice {
 ///   leaky_relu x >= 0 ? x : alpha * x;  softplus beta*x > threshold ? x : ln(1 + e^(beta*x)) / beta;
 ///   gelu 0.5 x (1 + erf(x / sqrt 2));  gelu_tanh 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)));
 ///   gelu_fast x * sigmoid(1.702 x)
-enum class ActivationKind : uint8_t { none, relu, sigmoid, tanh, silu, leaky_relu, softplus, gelu, gelu_tanh, gelu_fast };
+enum class ActivationKind : uint8_t {
+  none,
+  relu,
+  sigmoid,
+  tanh,
+  silu,
+  leaky_relu,
+  softplus,
+  gelu,
+  gelu_tanh,
+  gelu_fast
+};
 
 std::string_view name(ActivationKind kind) noexcept;
 

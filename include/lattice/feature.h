@@ -7,8 +7,8 @@ namespace lattice {
 
 class Session;
 
-// Operations on dense features (N, C) of f32, f16 or bf16, row by row; results have x's type. Arithmetic is float32 (float64 on
-// the reference backend), rounded once. Shapes that do not fit are invalid_argument.
+// Operations on dense features (N, C) of f32, f16 or bf16, row by row; results have x's type. Arithmetic is float32
+// (float64 on the reference backend), rounded once. Shapes that do not fit are invalid_argument.
 
 /// x @ W^T with the epilogue; W is a pointwise weight (C_out, C_in), floating or packed.
 Tensor linear(Session& session, const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue = {});

@@ -8,8 +8,8 @@
 
 namespace lattice {
 
-// Modules: a weight, its geometry and its bias, applied to a sparse tensor in a session. Modules are immutable once made;
-// any number of threads may apply one, each with a session of its own.
+// Modules: a weight, its geometry and its bias, applied to a sparse tensor in a session. Modules are immutable once
+// made; any number of threads may apply one, each with a session of its own.
 
 /// Arguments of a convolution module. `bias` tells whether it has one. A new floating module draws its weight uniformly
 /// from +-sqrt(1 / (C_in * K)), from `seed`, and has a bias of zeros.
@@ -56,7 +56,9 @@ class ConvModule {
   int64_t in_channels() const noexcept { return weight_.in_channels(); }
   int64_t out_channels() const noexcept { return weight_.out_channels(); }
   /// Bytes of weight and bias as stored.
-  int64_t nbytes() const noexcept { return weight_.nbytes() + static_cast<int64_t>(bias_.defined() ? bias_.nbytes() : 0); }
+  int64_t nbytes() const noexcept {
+    return weight_.nbytes() + static_cast<int64_t>(bias_.defined() ? bias_.nbytes() : 0);
+  }
 
  protected:
   /// Throws invalid_argument, naming `operation`: weight and geometry disagree; bias not (C_out) of f32, f16 or bf16.
@@ -130,14 +132,16 @@ class GenerativeConvTranspose3d : public ConvModule {
                             ConvWeight weight, Tensor bias);
 };
 
-// The four quantized modules: packed affine weights, floating activations, and exactly their source's coordinate semantics.
-// Made from channel counts (a floating module's initial weights, packed), from packed arrays, or by from_conv. Frozen.
+// The four quantized modules: packed affine weights, floating activations, and exactly their source's coordinate
+// semantics. Made from channel counts (a floating module's initial weights, packed), from packed arrays, or by
+// from_conv. Frozen.
 
 class QuantizedConv3d : public Conv3d {
  public:
   explicit QuantizedConv3d(const Conv3dOptions& options, const PackingOptions& packing = {});
   QuantizedConv3d(const Conv3dOptions& options, QuantizedWeight weight, Tensor bias = {});
-  static QuantizedConv3d from_conv(const Conv3d& source, std::optional<int64_t> group_size = std::nullopt, int64_t bits = 4);
+  static QuantizedConv3d from_conv(const Conv3d& source, std::optional<int64_t> group_size = std::nullopt,
+                                   int64_t bits = 4);
 };
 
 class QuantizedSubmConv3d : public SubmConv3d {
@@ -163,7 +167,8 @@ class QuantizedGenerativeConvTranspose3d : public GenerativeConvTranspose3d {
   QuantizedGenerativeConvTranspose3d(const GenerativeConvTranspose3dOptions& options, QuantizedWeight weight,
                                      Tensor bias = {});
   static QuantizedGenerativeConvTranspose3d from_conv(const GenerativeConvTranspose3d& source,
-                                                      std::optional<int64_t> group_size = std::nullopt, int64_t bits = 4);
+                                                      std::optional<int64_t> group_size = std::nullopt,
+                                                      int64_t bits = 4);
 };
 
 struct LinearOptions {

@@ -11,14 +11,14 @@ class Session;
 enum class PoolMode : uint8_t { sum, max, average };
 std::string_view name(PoolMode mode) noexcept;
 
-/// Pooling over the edges of the forward (or regular) relation. sum: of the sources present; average: over the number of
-/// edges of that row, never the kernel's volume; max: per channel, a NaN propagates. A row without an edge is 0, or -inf
-/// for max. Sums are accumulated in float32 and rounded once to x's type.
+/// Pooling over the edges of the forward (or regular) relation. sum: of the sources present; average: over the number
+/// of edges of that row, never the kernel's volume; max: per channel, a NaN propagates. A row without an edge is 0, or
+/// -inf for max. Sums are accumulated in float32 and rounded once to x's type.
 SparseTensor pool3d(Session& session, const SparseTensor& x, PoolMode mode, const ConvGeometry& geometry,
                     SupportRule support = SupportRule::forward);
 
-/// One row a batch: (B, C) of x's type. B is `batches`, or the largest batch + 1; rows of batches beyond B are left out.
-/// An empty batch is 0; for max it is an error (invalid_argument) that names the batch.
+/// One row a batch: (B, C) of x's type. B is `batches`, or the largest batch + 1; rows of batches beyond B are left
+/// out. An empty batch is 0; for max it is an error (invalid_argument) that names the batch.
 Tensor global_pool(Session& session, const SparseTensor& x, PoolMode mode,
                    std::optional<int64_t> batches = std::nullopt);
 

@@ -69,6 +69,8 @@ class QuantizedWeight {
 };
 
 /// The group size that packing takes for `in_channels` where none is given.
-constexpr int64_t default_group_size(int64_t in_channels) noexcept { return in_channels >= 64 ? 64 : 32; }
+constexpr int64_t default_group_size(int64_t in_channels) noexcept {
+  return in_channels >= 64 ? 64 : 32;
+}
 
 }  // namespace lattice

@@ -7,7 +7,8 @@
 #include <vector>
 
 int main() {
-  const std::vector<float> xyz = {0.01F, 0.02F, 0.0F, 0.02F, 0.01F, 0.0F, 0.07F, 0.0F, 0.0F, 0.0F, 0.06F, 0.0F, 0.0F, 0.0F, 0.09F};
+  const std::vector<float> xyz = {0.01F, 0.02F, 0.0F,  0.02F, 0.01F, 0.0F, 0.07F, 0.0F,
+                                  0.0F,  0.0F,  0.06F, 0.0F,  0.0F,  0.0F, 0.09F};
   const lattice::Tensor points = lattice::Tensor::from(xyz, {5, 3});
 
   lattice::Session session;  // all cores
