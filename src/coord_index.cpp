@@ -2,7 +2,9 @@
 
 #include <array>
 #include <bit>
-#include <utility>
+#include <limits>
+
+#include "fail.h"
 
 namespace lattice {
 namespace {
@@ -114,28 +116,31 @@ int32_t CoordIndex::find(int64_t batch, int64_t x, int64_t y, int64_t z) const n
       sorted_);
 }
 
-DistinctCoords distinct(std::span<const Coord> coords) {
-  const CoordIndex index(coords);
-  const std::span<const int32_t> order = index.order();
-  DistinctCoords result;
-  // First the row of the first copy, which the stable sort put in front of its copies; then its place.
-  result.place.resize(coords.size());
-  int32_t first = -1;
-  for (size_t i = 0; i < order.size(); ++i) {
-    const auto row = static_cast<size_t>(order[i]);
-    if (i == 0 || coords[row] != coords[static_cast<size_t>(first)]) first = order[i];
-    result.place[row] = first;
+DistinctCoords::DistinctCoords(int64_t expected) {
+  // A scan repeats most of what is added: a table for a quarter of it seldom has to grow more than once.
+  constexpr uint64_t kLeastSlots = 64;
+  resize(static_cast<int>(std::bit_width(std::max(kLeastSlots, static_cast<uint64_t>(expected) / 2))));
+}
+
+int32_t DistinctCoords::insert(const Coord& coord, size_t slot) {
+  if (coords_.size() >= static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
+    fail(ErrorCode::out_of_range, "coord_set: more than 2^31 - 1 distinct coordinates; split the scan");
   }
-  for (size_t i = 0; i < coords.size(); ++i) {
-    const auto head = static_cast<size_t>(result.place[i]);
-    if (head == i) {
-      result.place[i] = static_cast<int32_t>(result.coords.size());
-      result.coords.push_back(coords[i]);
-    } else {
-      result.place[i] = result.place[head];  // head < i: already a place
-    }
+  const auto place = static_cast<int32_t>(coords_.size());
+  coords_.push_back(coord);
+  table_[slot] = place;
+  if (coords_.size() * 2 > table_.size()) resize(64 - shift_ + 1);
+  return place;
+}
+
+void DistinctCoords::resize(int bits) {
+  shift_ = 64 - bits;
+  table_.assign(size_t{1} << bits, -1);
+  for (size_t place = 0; place < coords_.size(); ++place) {
+    size_t slot = start(coords_[place]);
+    while (table_[slot] >= 0) slot = (slot + 1) & (table_.size() - 1);
+    table_[slot] = static_cast<int32_t>(place);
   }
-  return result;
 }
 
 }  // namespace lattice

@@ -8,31 +8,6 @@
 namespace lattice::cpu {
 namespace {
 
-/// Collects candidate coordinates and keeps the first appearance of each. Candidates come in millions, most of them
-/// repeated, so that they are thinned out whenever many have gathered.
-class DistinctCollector {
- public:
-  void add(const Coord& coord) {
-    coords_.push_back(coord);
-    if (coords_.size() >= limit_) thin_out();
-  }
-  std::vector<Coord> take() {
-    thin_out();
-    return std::move(coords_);
-  }
-
- private:
-  static constexpr size_t kLeast = size_t{1} << 22;  // 64 MiB of candidates
-
-  void thin_out() {
-    coords_ = distinct(coords_).coords;
-    limit_ = std::max(kLeast, coords_.size() * 2);
-  }
-
-  std::vector<Coord> coords_;
-  size_t limit_ = kLeast;
-};
-
 int32_t narrow(int64_t value, int64_t row, const Coord& from, std::string_view operation) {
   if (value < std::numeric_limits<int32_t>::min() || value > std::numeric_limits<int32_t>::max()) {
     fail(ErrorCode::out_of_range,
@@ -46,21 +21,19 @@ std::vector<Coord> forward_coords(const CoordSet& source, const ConvGeometry& ge
   const std::span<const Coord> coords = source.coords();
   if (geometry.has_unit_stride() && geometry.padding() == Triple(0)) return {coords.begin(), coords.end()};
   const Triple& stride = geometry.stride();
-  std::vector<Coord> coarse(coords.size());
-  for (size_t row = 0; row < coords.size(); ++row) {
-    const Coord& c = coords[row];
-    coarse[row] = {c.batch, static_cast<int32_t>(floor_divide(c.x, stride.x)),
-                   static_cast<int32_t>(floor_divide(c.y, stride.y)),
-                   static_cast<int32_t>(floor_divide(c.z, stride.z))};
+  DistinctCoords coarse(source.rows());
+  for (const Coord& c : coords) {
+    coarse.add({c.batch, static_cast<int32_t>(floor_divide(c.x, stride.x)),
+                static_cast<int32_t>(floor_divide(c.y, stride.y)), static_cast<int32_t>(floor_divide(c.z, stride.z))});
   }
-  return distinct(coarse).coords;
+  return coarse.take();
 }
 
 std::vector<Coord> regular_coords(const CoordSet& source, const ConvGeometry& geometry,
                                   const std::optional<Triple>& extent, std::string_view operation) {
   const Triple& stride = geometry.stride();
   const Triple& padding = geometry.padding();
-  DistinctCollector outputs;
+  DistinctCoords outputs(source.rows());
   int64_t row = -1;
   for (const Coord& c : source.coords()) {
     ++row;
@@ -84,7 +57,7 @@ std::vector<Coord> transposed_coords(const CoordSet& source, const ConvGeometry&
   const Triple& padding = geometry.padding();
   std::vector<Coord> rows;
   if (!merge) rows.reserve(static_cast<size_t>(source.rows() * geometry.taps()));
-  DistinctCollector merged;
+  DistinctCoords merged(merge ? source.rows() * geometry.taps() : 0);
   int64_t row = -1;
   for (const Coord& c : source.coords()) {
     ++row;

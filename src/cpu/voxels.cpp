@@ -28,31 +28,31 @@ Voxels CpuBackend::voxelize(const Tensor& points, const Tensor& features, const 
   const int64_t count = points.size(0);
   const float* xyz = points.data<float>();
   const int32_t* batches = batch.defined() ? batch.data<int32_t>() : nullptr;
-  std::vector<Coord> coords;
-  std::vector<int32_t> kept;
-  coords.reserve(static_cast<size_t>(count));
-  kept.reserve(static_cast<size_t>(count));
+  DistinctCoords voxels(count);
+  std::vector<int32_t> point_row(static_cast<size_t>(count), -1);
+  int64_t dropped = 0;
   for (int64_t i = 0; i < count; ++i) {
     std::array<float, 3> place;
-    if (!place_of(xyz + i * 3, options, place)) continue;
-    coords.push_back({batches ? batches[i] : 0, static_cast<int32_t>(std::floor(place[0])),
-                      static_cast<int32_t>(std::floor(place[1])), static_cast<int32_t>(std::floor(place[2]))});
-    kept.push_back(static_cast<int32_t>(i));
+    if (!place_of(xyz + i * 3, options, place)) {
+      ++dropped;
+      continue;
+    }
+    point_row[static_cast<size_t>(i)] =
+        voxels.add({batches ? batches[i] : 0, static_cast<int32_t>(std::floor(place[0])),
+                    static_cast<int32_t>(std::floor(place[1])), static_cast<int32_t>(std::floor(place[2]))});
   }
-  DistinctCoords voxels = distinct(coords);
-  const auto rows = static_cast<int64_t>(voxels.coords.size());
+  std::vector<Coord> coords = voxels.take();
+  const auto rows = static_cast<int64_t>(coords.size());
   const int64_t channels = features.size(1);
 
-  std::vector<int32_t> point_row(static_cast<size_t>(count), -1);
   std::vector<int32_t> counts(static_cast<size_t>(rows), 0);
   std::vector<double> sums(static_cast<size_t>(rows * channels), 0.0);
   const float* from = features.data<float>();
-  for (size_t i = 0; i < kept.size(); ++i) {
-    const int32_t row = voxels.place[i];
-    point_row[static_cast<size_t>(kept[i])] = row;
+  for (int64_t i = 0; i < count; ++i, from += channels) {
+    const int32_t row = point_row[static_cast<size_t>(i)];
+    if (row < 0) continue;
     ++counts[static_cast<size_t>(row)];
-    for (int64_t c = 0; c < channels; ++c)
-      sums[static_cast<size_t>(row * channels + c)] += double{from[kept[i] * channels + c]};
+    for (int64_t c = 0; c < channels; ++c) sums[static_cast<size_t>(row * channels + c)] += double{from[c]};
   }
   Tensor reduced = Tensor::empty(DType::f32, {rows, channels});
   float* to = reduced.mutable_data<float>();
@@ -62,10 +62,10 @@ Voxels CpuBackend::voxelize(const Tensor& points, const Tensor& features, const 
       to[row * channels + c] = static_cast<float>(sums[static_cast<size_t>(row * channels + c)] / divisor);
     }
   }
-  return {.tensor = SparseTensor(CoordSet::make(std::move(voxels.coords)), std::move(reduced)),
+  return {.tensor = SparseTensor(CoordSet::make(std::move(coords)), std::move(reduced)),
           .point_row = std::move(point_row),
           .counts = std::move(counts),
-          .dropped = count - static_cast<int64_t>(kept.size())};
+          .dropped = dropped};
 }
 
 Tensor CpuBackend::devoxelize(const SparseTensor& voxels, const Tensor& points, const VoxelizeOptions& options,
