@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds, and runs all of them.
-#   ./test.sh            the whole suite: release build, then address and undefined-behaviour sanitizers
+#   ./test.sh            the whole suite: release build, then the sanitizers
 #   ./test.sh --quick    the release build alone
 # Vectors and scans are read from ../shared (or $LATTICE_SHARED_DIR) where that exists; tests that need them are skipped
 # by name elsewhere, and may not be skipped where it does.
@@ -34,4 +34,7 @@ run() {
 run release '.'
 if [ "${1:-}" != --quick ]; then
   run asan '.'
+  # Threads matter in the cpu backend alone: its tests against the reference, and those of sessions, modules and workers.
+  run tsan 'CpuAgainstReference|CpuThreads|SessionTest|Modules|Workers' \
+    --target cpu_against_reference_test session_test modules_test workers_test
 fi

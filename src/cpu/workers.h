@@ -1,9 +1,5 @@
 #pragma once
 
-#include <tbb/blocked_range.h>
-#include <tbb/parallel_for.h>
-#include <tbb/task_arena.h>
-
 #include <cstdint>
 
 #if defined(__SANITIZE_THREAD__)
@@ -15,9 +11,15 @@
 #endif
 
 #ifdef LATTICE_THREAD_SANITIZER
-extern "C" void __tsan_acquire(void*);
-extern "C" void __tsan_release(void*);
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
 #endif
+#include <tbb/blocked_range.h>
+#include <tbb/parallel_for.h>
+#include <tbb/task_arena.h>
 
 namespace lattice::cpu {
 
@@ -36,16 +38,7 @@ class Workers {
       for (int64_t i = 0; i < count; ++i) task(i);
       return;
     }
-    char fence = 0;
-    release(&fence);
-    arena_.execute([&] {
-      tbb::parallel_for(tbb::blocked_range<int64_t>(0, count, 1), [&](const tbb::blocked_range<int64_t>& range) {
-        acquire(&fence);
-        for (int64_t i = range.begin(); i < range.end(); ++i) task(i);
-        release(&fence);
-      });
-    });
-    acquire(&fence);
+    run(count, task);
   }
 
   /// The same over blocks of at most `block` consecutive items: task(first, last).
@@ -58,17 +51,37 @@ class Workers {
   }
 
  private:
-  // oneTBB's library is not built with the thread sanitizer, which therefore does not see its hand-overs: tell it.
 #ifdef LATTICE_THREAD_SANITIZER
-  static void acquire(char* fence) {
-    __tsan_acquire(fence);
-  }
-  static void release(char* fence) {
-    __tsan_release(fence);
+  // oneTBB's library is not built with the thread sanitizer, which does not see its hand-overs and reports races in all
+  // that passes through it. What is to be checked are the tasks: for that, plain threads take them in turn.
+  template <typename Task>
+  void run(int64_t count, const Task& task) {
+    std::atomic<int64_t> next{0};
+    std::mutex mutex;
+    std::exception_ptr error;
+    const auto take_tasks = [&] {
+      try {
+        for (int64_t i = next++; i < count; i = next++) task(i);
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        error = std::current_exception();
+      }
+    };
+    std::vector<std::thread> helpers;
+    for (int thread = 1; thread < threads_; ++thread) helpers.emplace_back(take_tasks);
+    take_tasks();
+    for (std::thread& helper : helpers) helper.join();
+    if (error) std::rethrow_exception(error);
   }
 #else
-  static void acquire(char*) {}
-  static void release(char*) {}
+  template <typename Task>
+  void run(int64_t count, const Task& task) {
+    arena_.execute([&] {
+      tbb::parallel_for(tbb::blocked_range<int64_t>(0, count, 1), [&](const tbb::blocked_range<int64_t>& range) {
+        for (int64_t i = range.begin(); i < range.end(); ++i) task(i);
+      });
+    });
+  }
 #endif
 
   int threads_;
