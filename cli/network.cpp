@@ -188,8 +188,12 @@ std::vector<int32_t> point_classes(const Tensor& logits, const std::vector<int32
   std::vector<int32_t> result;
   result.reserve(point_row.size());
   for (const int32_t row : point_row) {
+    if (row < 0) {
+      result.push_back(-1);
+      continue;
+    }
     const float* first = values + row * classes;
-    result.push_back(row < 0 ? -1 : static_cast<int32_t>(std::max_element(first, first + classes) - first));
+    result.push_back(static_cast<int32_t>(std::max_element(first, first + classes) - first));
   }
   return result;
 }

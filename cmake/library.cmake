@@ -1,7 +1,6 @@
 # The library: every source under src/, found by glob. What is specific to an instruction set sits in
 # src/cpu/kernels/, one file a set, each with the flags of its row here.
 file(GLOB_RECURSE LATTICE_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/*.cpp)
-file(GLOB LATTICE_PUBLIC_HEADERS CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/lattice/*.h)
 
 add_library(lattice ${LATTICE_SOURCES})
 add_library(lattice::lattice ALIAS lattice)

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "exact_error.h"
 #include "lattice/conv_weight.h"
 #include "lattice/error.h"
 #include "lattice/random.h"
@@ -25,17 +26,6 @@ Tensor random_weight(const Shape& shape, uint64_t seed, DType dtype = DType::f32
 /// A linear weight of one output channel.
 Tensor row(const std::vector<float>& values) {
   return Tensor::from(values, {1, static_cast<int64_t>(values.size())});
-}
-
-template <typename Function>
-void expect_error(Function function, const std::string& message, ErrorCode code = ErrorCode::invalid_argument) {
-  try {
-    function();
-    ADD_FAILURE() << "no error; expected: " << message;
-  } catch (const Error& error) {
-    EXPECT_EQ(std::string(error.what()), message);
-    EXPECT_EQ(error.code(), code);
-  }
 }
 
 TEST(quantized_weight, pins_a_group_by_hand) {

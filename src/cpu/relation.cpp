@@ -192,7 +192,7 @@ class TapSearch {
 
   auto start() const { return std::vector<Cursor<Key>>(static_cast<size_t>(geometry_.taps())); }
 
-  void search(std::vector<Cursor<Key>>& cursors, std::span<const Coord> outputs, PieceWriter& writer) const {
+  void search(std::vector<Cursor<Key>>& cursors, std::span<const Coord> outputs, PieceWriter& writer) {
     const Triple& size = geometry_.kernel_size();
     for (int64_t tap = 0; tap < geometry_.taps(); ++tap) {
       const Triple offset = geometry_.indexed_offset(tap);
@@ -211,9 +211,9 @@ class TapSearch {
   };
   // The outputs of the tile at hand for which x divides, and those among them for which y does too: found once for all
   // taps of a plane and of a column. One object serves one thread, see search_tiles.
-  mutable std::vector<Candidate> plane_, column_;
+  std::vector<Candidate> plane_, column_;
 
-  void keep_divisible(std::span<const Coord> outputs, int64_t offset) const {
+  void keep_divisible(std::span<const Coord> outputs, int64_t offset) {
     plane_.clear();
     for (size_t slot = 0; slot < outputs.size(); ++slot) {
       int64_t x = 0;
@@ -223,7 +223,7 @@ class TapSearch {
     }
   }
 
-  void keep_divisible_rows(std::span<const Coord> outputs, int64_t offset) const {
+  void keep_divisible_rows(std::span<const Coord> outputs, int64_t offset) {
     column_.clear();
     for (Candidate candidate : plane_) {
       const Coord& o = outputs[static_cast<size_t>(candidate.slot)];
@@ -234,7 +234,7 @@ class TapSearch {
     }
   }
 
-  void search_tap(Cursor<Key>& cursor, int64_t offset, std::span<const Coord> outputs, PieceWriter& writer) const {
+  void search_tap(Cursor<Key>& cursor, int64_t offset, std::span<const Coord> outputs, PieceWriter& writer) {
     for (const Candidate& candidate : column_) {
       const Coord& o = outputs[static_cast<size_t>(candidate.slot)];
       int64_t z = 0;
@@ -267,7 +267,7 @@ std::vector<Piece> search_tiles(const CoordSet& target, const Search& search, Wo
   const std::span<const int32_t> order = target.index().order();
   std::vector<Piece> pieces = pieces_for(target.rows());
   workers.for_each(static_cast<int64_t>(pieces.size()), [&](int64_t index) {
-    const Search mine = search;  // with scratch of its own
+    Search mine = search;  // with scratch of its own
     auto cursors = mine.start();
     PieceWriter writer;
     std::array<Coord, kTileRows> outputs;

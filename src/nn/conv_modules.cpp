@@ -48,18 +48,6 @@ QuantizedWeight drawn_weight(std::string_view operation, const Options& options,
   return QuantizedWeight::pack(drawn_weight(operation, options), packing);
 }
 
-/// Checks the channels itself, since it may be made before the weight is.
-template <typename Options>
-Tensor drawn_bias(std::string_view operation, const Options& options) {
-  check_layer(operation, {options.in_channels, options.out_channels, options.dtype});
-  return options.bias ? Tensor::zeros(options.dtype, {options.out_channels}) : Tensor();
-}
-
-ConvWeight given_weight(std::string_view operation, Tensor weight) {
-  check_weight(weight, operation);
-  return ConvWeight(std::move(weight));
-}
-
 void check_channels(std::string_view operation, std::string_view parameter, int64_t asked, int64_t found) {
   if (asked == 0 || asked == found) return;
   fail(ErrorCode::invalid_argument, "{}: {} {} must be the weight's {}; leave it 0 where a weight is given", operation,
@@ -111,7 +99,7 @@ Epilogue ConvModule::with_bias(const Epilogue& epilogue) const {
 // Convolution.
 
 Conv3d::Conv3d(const Conv3dOptions& options)
-    : Conv3d("conv3d", options, ConvWeight(drawn_weight("conv3d", options)), drawn_bias("conv3d", options)) {}
+    : Conv3d("conv3d", options, ConvWeight(drawn_weight("conv3d", options)), initial_bias("conv3d", options)) {}
 
 Conv3d::Conv3d(const Conv3dOptions& options, Tensor weight, Tensor bias)
     : Conv3d("conv3d", options, given_weight("conv3d", std::move(weight)), std::move(bias)) {}
@@ -133,7 +121,7 @@ SparseTensor Conv3d::operator()(Session& session, const SparseTensor& x, const S
 
 QuantizedConv3d::QuantizedConv3d(const Conv3dOptions& options, const PackingOptions& packing)
     : QuantizedConv3d(options, drawn_weight("quantized_conv3d", options, packing),
-                      drawn_bias("quantized_conv3d", options)) {}
+                      initial_bias("quantized_conv3d", options)) {}
 
 QuantizedConv3d::QuantizedConv3d(const Conv3dOptions& options, QuantizedWeight weight, Tensor bias)
     : Conv3d("quantized_conv3d", options, ConvWeight(std::move(weight)), std::move(bias)) {}
@@ -152,7 +140,7 @@ QuantizedConv3d QuantizedConv3d::from_conv(const Conv3d& source, std::optional<i
 
 SubmConv3d::SubmConv3d(const SubmConv3dOptions& options)
     : SubmConv3d("subm_conv3d", options, ConvWeight(drawn_weight("subm_conv3d", options)),
-                 drawn_bias("subm_conv3d", options)) {}
+                 initial_bias("subm_conv3d", options)) {}
 
 SubmConv3d::SubmConv3d(const SubmConv3dOptions& options, Tensor weight, Tensor bias)
     : SubmConv3d("subm_conv3d", options, given_weight("subm_conv3d", std::move(weight)), std::move(bias)) {}
@@ -168,7 +156,7 @@ SparseTensor SubmConv3d::operator()(Session& session, const SparseTensor& x, con
 
 QuantizedSubmConv3d::QuantizedSubmConv3d(const SubmConv3dOptions& options, const PackingOptions& packing)
     : QuantizedSubmConv3d(options, drawn_weight("quantized_subm_conv3d", options, packing),
-                          drawn_bias("quantized_subm_conv3d", options)) {}
+                          initial_bias("quantized_subm_conv3d", options)) {}
 
 QuantizedSubmConv3d::QuantizedSubmConv3d(const SubmConv3dOptions& options, QuantizedWeight weight, Tensor bias)
     : SubmConv3d("quantized_subm_conv3d", options, ConvWeight(std::move(weight)), std::move(bias)) {}
@@ -184,7 +172,7 @@ QuantizedSubmConv3d QuantizedSubmConv3d::from_conv(const SubmConv3d& source, std
 
 ConvTranspose3d::ConvTranspose3d(const ConvTranspose3dOptions& options)
     : ConvTranspose3d("conv_transpose3d", options, ConvWeight(drawn_weight("conv_transpose3d", options)),
-                      drawn_bias("conv_transpose3d", options)) {}
+                      initial_bias("conv_transpose3d", options)) {}
 
 ConvTranspose3d::ConvTranspose3d(const ConvTranspose3dOptions& options, Tensor weight, Tensor bias)
     : ConvTranspose3d("conv_transpose3d", options, given_weight("conv_transpose3d", std::move(weight)),
@@ -207,7 +195,7 @@ SparseTensor ConvTranspose3d::operator()(Session& session, const SparseTensor& x
 
 QuantizedConvTranspose3d::QuantizedConvTranspose3d(const ConvTranspose3dOptions& options, const PackingOptions& packing)
     : QuantizedConvTranspose3d(options, drawn_weight("quantized_conv_transpose3d", options, packing),
-                               drawn_bias("quantized_conv_transpose3d", options)) {}
+                               initial_bias("quantized_conv_transpose3d", options)) {}
 
 QuantizedConvTranspose3d::QuantizedConvTranspose3d(const ConvTranspose3dOptions& options, QuantizedWeight weight,
                                                    Tensor bias)
@@ -229,7 +217,7 @@ QuantizedConvTranspose3d QuantizedConvTranspose3d::from_conv(const ConvTranspose
 GenerativeConvTranspose3d::GenerativeConvTranspose3d(const GenerativeConvTranspose3dOptions& options)
     : GenerativeConvTranspose3d("generative_conv_transpose3d", options,
                                 ConvWeight(drawn_weight("generative_conv_transpose3d", options)),
-                                drawn_bias("generative_conv_transpose3d", options)) {}
+                                initial_bias("generative_conv_transpose3d", options)) {}
 
 GenerativeConvTranspose3d::GenerativeConvTranspose3d(const GenerativeConvTranspose3dOptions& options, Tensor weight,
                                                      Tensor bias)
@@ -252,7 +240,7 @@ QuantizedGenerativeConvTranspose3d::QuantizedGenerativeConvTranspose3d(const Gen
                                                                        const PackingOptions& packing)
     : QuantizedGenerativeConvTranspose3d(options,
                                          drawn_weight("quantized_generative_conv_transpose3d", options, packing),
-                                         drawn_bias("quantized_generative_conv_transpose3d", options)) {}
+                                         initial_bias("quantized_generative_conv_transpose3d", options)) {}
 
 QuantizedGenerativeConvTranspose3d::QuantizedGenerativeConvTranspose3d(const GenerativeConvTranspose3dOptions& options,
                                                                        QuantizedWeight weight, Tensor bias)

@@ -22,17 +22,6 @@ QuantizedWeight drawn_weight(std::string_view operation, const LinearOptions& op
   return QuantizedWeight::pack(drawn_weight(operation, options), packing);
 }
 
-/// Checks the channels itself, since it may be made before the weight is.
-Tensor drawn_bias(std::string_view operation, const LinearOptions& options) {
-  check_layer(operation, {options.in_channels, options.out_channels, options.dtype});
-  return options.bias ? Tensor::zeros(options.dtype, {options.out_channels}) : Tensor();
-}
-
-ConvWeight given_weight(std::string_view operation, Tensor weight) {
-  check_weight(weight, operation);
-  return ConvWeight(std::move(weight));
-}
-
 /// A vector of one value, for a norm that starts as the identity.
 Tensor constant(std::string_view operation, int64_t channels, float value) {
   check_channel_count(operation, "channels", channels);
@@ -49,7 +38,7 @@ void check_vectors(std::string_view operation,
 }  // namespace
 
 Linear::Linear(const LinearOptions& options)
-    : Linear("linear", ConvWeight(drawn_weight("linear", options)), drawn_bias("linear", options)) {}
+    : Linear("linear", ConvWeight(drawn_weight("linear", options)), initial_bias("linear", options)) {}
 
 Linear::Linear(Tensor weight, Tensor bias)
     : Linear("linear", given_weight("linear", std::move(weight)), std::move(bias)) {}
@@ -74,7 +63,7 @@ SparseTensor Linear::operator()(Session& session, const SparseTensor& x) const {
 }
 
 QuantizedLinear::QuantizedLinear(const LinearOptions& options, const PackingOptions& packing)
-    : QuantizedLinear(drawn_weight("quantized_linear", options, packing), drawn_bias("quantized_linear", options)) {}
+    : QuantizedLinear(drawn_weight("quantized_linear", options, packing), initial_bias("quantized_linear", options)) {}
 
 QuantizedLinear::QuantizedLinear(QuantizedWeight weight, Tensor bias)
     : Linear("quantized_linear", ConvWeight(std::move(weight)), std::move(bias)) {}

@@ -2,9 +2,11 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "fail.h"
 #include "lattice/random.h"
+#include "weight_rules.h"
 
 namespace lattice {
 
@@ -31,6 +33,11 @@ Tensor initial_weight(const Shape& shape, int64_t fan_in, DType dtype, uint64_t 
   float* values = weight.mutable_data<float>();
   for (int64_t i = 0; i < weight.elements(); ++i) values[i] = static_cast<float>(random.uniform(-bound, bound));
   return weight.to(dtype);
+}
+
+ConvWeight given_weight(std::string_view operation, Tensor weight) {
+  check_weight(weight, operation);
+  return ConvWeight(std::move(weight));
 }
 
 }  // namespace lattice

@@ -6,23 +6,13 @@
 #include <vector>
 
 #include "conv_oracle.h"
+#include "exact_error.h"
 #include "lattice/error.h"
 #include "lattice/nn.h"
 #include "lattice/random.h"
 
 namespace lattice {
 namespace {
-
-template <typename Function>
-void expect_error(Function function, const std::string& message, ErrorCode code = ErrorCode::invalid_argument) {
-  try {
-    function();
-    ADD_FAILURE() << "no error; expected: " << message;
-  } catch (const Error& error) {
-    EXPECT_EQ(std::string(error.what()), message);
-    EXPECT_EQ(error.code(), code);
-  }
-}
 
 Tensor random_tensor(const Shape& shape, uint64_t seed, DType dtype = DType::f32) {
   Tensor tensor = Tensor::empty(DType::f32, shape);
