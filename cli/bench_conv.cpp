@@ -207,6 +207,7 @@ void run_bench_conv(const BenchConvCommand& command) {
     json["conv_ms"] = result.conv_ms;
     json["gflops"] = result.gflops;
     json["isa"] = session.isa();
+    json["numerics"] = name(session.numerics());
     json["threads"] = session.threads();
     json["repeat"] = command.repeat;
     json["relative_error"] = result.relative_error ? Json(*result.relative_error) : Json(nullptr);

@@ -2,21 +2,35 @@
 
 #include <fmt/core.h>
 
+#include <map>
 #include <string>
 
 #include "lattice/error.h"
 
 namespace lattice::cli {
+namespace {
+
+const std::map<std::string, Numerics> kNumerics = {{"automatic", Numerics::automatic},
+                                                   {"float32", Numerics::float32},
+                                                   {"int16", Numerics::int16},
+                                                   {"int8", Numerics::int8}};
+
+}  // namespace
 
 void add_run_options(CLI::App& app, RunOptions& options) {
   app.add_flag("--json", options.json, "Print JSON, for machines");
   app.add_option("--threads", options.threads,
                  "Threads; 0: as many as the process may run on. Results do not depend on it")
       ->capture_default_str();
+  app.add_option("--numerics", options.numerics,
+                 "How packed weights are multiplied: the fastest within the bound of "
+                 "int16 (automatic), or as named")
+      ->transform(CLI::CheckedTransformer(kNumerics))
+      ->option_text("automatic, float32, int16 or int8");
 }
 
 Session open_session(const RunOptions& options) {
-  return Session({.backend = BackendKind::cpu, .threads = options.threads});
+  return Session({.backend = BackendKind::cpu, .threads = options.threads, .numerics = options.numerics});
 }
 
 void print_json(const Json& json) {

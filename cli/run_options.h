@@ -16,6 +16,7 @@ using Json = nlohmann::ordered_json;
 struct RunOptions {
   bool json = false;
   int threads = 0;
+  Numerics numerics = Numerics::automatic;
 };
 
 void add_run_options(CLI::App& app, RunOptions& options);

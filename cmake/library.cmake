@@ -17,8 +17,12 @@ function(lattice_kernel_flags file)
                               PROPERTIES COMPILE_OPTIONS "${ARGN}")
 endfunction()
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  lattice_kernel_flags(x86_avx2.cpp -mavx2 -mfma -mf16c)
+  set(avx2 -mavx2 -mfma -mf16c)
   # g++ 12's own AVX-512 header trips over the deliberately undefined registers in it.
-  lattice_kernel_flags(x86_avx512.cpp -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -Wno-uninitialized
-                       $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+  set(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -Wno-uninitialized
+             $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+  lattice_kernel_flags(x86_avx2.cpp ${avx2})
+  lattice_kernel_flags(x86_avx_vnni.cpp ${avx2} -mavxvnni)
+  lattice_kernel_flags(x86_avx512.cpp ${avx512})
+  lattice_kernel_flags(x86_avx512_vnni.cpp ${avx512} -mavx512vnni)
 endif()

@@ -11,6 +11,7 @@
 #include "lattice/conv_weight.h"
 #include "lattice/epilogue.h"
 #include "lattice/feature.h"
+#include "lattice/numerics.h"
 #include "lattice/pool.h"
 #include "lattice/relation.h"
 #include "lattice/voxelize.h"
@@ -37,6 +38,8 @@ class Backend {
 
   virtual BackendKind kind() const noexcept = 0;
   virtual std::string_view isa() const noexcept = 0;
+  /// How packed weights are multiplied; never automatic.
+  virtual Numerics numerics() const noexcept = 0;
 
   /// Coordinates that `kind` (forward, regular, transposed, generative) derives from `source`, in their specified
   /// order; with an output `extent` only those inside. Throws out_of_range where one leaves int32, naming `operation`
@@ -75,6 +78,6 @@ class Backend {
 
 /// The backends; `threads` is at least 1. cpu throws unsupported where LATTICE_ISA asks for what is not there.
 std::unique_ptr<Backend> make_reference_backend();
-std::unique_ptr<Backend> make_cpu_backend(int threads);
+std::unique_ptr<Backend> make_cpu_backend(int threads, Numerics numerics);
 
 }  // namespace lattice

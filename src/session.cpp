@@ -45,7 +45,7 @@ SessionOptions resolved(SessionOptions options) {
 std::unique_ptr<Backend> make_backend(const SessionOptions& options) {
   switch (options.backend) {
     case BackendKind::cpu:
-      return make_cpu_backend(options.threads);
+      return make_cpu_backend(options.threads, options.numerics);
     case BackendKind::reference:
       return make_reference_backend();
   }
@@ -210,6 +210,10 @@ Session::Session(const SessionOptions& options)
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
+
+Numerics Session::numerics() const noexcept {
+  return backend_->numerics();
+}
 
 std::string_view Session::isa() const noexcept {
   return backend_->isa();

@@ -2,6 +2,8 @@
 
 #include "backend.h"
 #include "cpu/kernels/kernels.h"
+#include "cpu/kernels/select.h"
+#include "cpu/layer_input.h"
 #include "cpu/workers.h"
 
 namespace lattice::cpu {
@@ -9,10 +11,11 @@ namespace lattice::cpu {
 /// All operations on CPU threads; one source file an area.
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(int threads);
+  CpuBackend(int threads, Numerics numerics) : CpuBackend(threads, numerics, select_kernels()) {}
 
   BackendKind kind() const noexcept override { return BackendKind::cpu; }
   std::string_view isa() const noexcept override { return kernels_.isa; }
+  Numerics numerics() const noexcept override { return numerics_; }
 
   // coordinates.cpp
   std::vector<Coord> output_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
@@ -46,11 +49,17 @@ class CpuBackend final : public Backend {
                     Interpolation interpolation, const Tensor& batch) override;
 
  private:
-  /// Features as float32, the same tensor where they are already.
-  Tensor widened(const Tensor& x);
+  CpuBackend(int threads, Numerics numerics, const SelectedKernels& selected);
+
+  template <typename TileAt>
+  Tensor convolve_with(const Tensor& x, int64_t output_rows, const ConvWeight& weight, const Epilogue& epilogue,
+                       const TileAt& tile_at);
 
   const Kernels& kernels_;
+  Numerics numerics_;
+  const IntegerRoute* route_;  // how packed weights are multiplied; null: as float32
   Workers workers_;
+  LayerInput input_;
 };
 
 /// Calls visit with a null pointer of the element type that a feature tensor has: float, Float16 or BFloat16.

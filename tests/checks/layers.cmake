@@ -6,7 +6,7 @@ set(LAYERS
   "lattice/tensor.h|lattice/random.h|^tensor.cpp"
   "lattice/coords.h|lattice/points.h|lattice/picture.h|^coords.cpp|^points.cpp|^coord_index"
   "lattice/conv_geometry.h|^conv_geometry.cpp"
-  "lattice/(sparse_tensor|relation|quantized_weight|conv_weight|epilogue|backend_kind).h|^(sparse_tensor|relation|quantized_weight|epilogue).cpp|^activation.h|^weight_rules.h"
+  "lattice/(sparse_tensor|relation|quantized_weight|conv_weight|epilogue|backend_kind|numerics).h|^(sparse_tensor|relation|quantized_weight|epilogue|numerics).cpp|^activation.h|^weight_rules.h"
   "lattice/safetensors.h|lattice/point_file.h|^io/"
   "lattice/(conv|pool|algebra|feature|voxelize).h"
   "^backend.h|^conv_weight.cpp"

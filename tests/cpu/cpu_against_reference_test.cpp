@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <vector>
 
 #include "lattice/error.h"
+#include "lattice/feature.h"
 #include "random_geometry.h"
 
 namespace lattice {
@@ -55,6 +57,8 @@ WeightValues values_of(const ConvWeight& weight) {
 /// What an output is a sum of: its value in double, the sum of the terms' magnitudes, and their number.
 struct Sum {
   double value = 0, magnitude = 0;
+  /// Of max |x_group| * sum |w_group|, over edges and groups: what rounding activations to integers scales with.
+  double quantized = 0;
   int64_t terms = 0;
 
   void add(double term, double size) {
@@ -69,6 +73,15 @@ std::vector<Sum> products(const RandomCase& random, const EdgeList& edges, int64
   const std::vector<double> x = doubles(random.x.features());
   const WeightValues weights = values_of(random.weight);
   std::vector<Sum> sums(static_cast<size_t>(output_rows * outs));
+  const int64_t group_size = random.weight.is_packed() ? random.weight.packed().group_size() : ins;
+  const auto largest_of_group = [&](int64_t row, int64_t in) {
+    const int64_t first = in / group_size * group_size;
+    double largest = 0;
+    for (int64_t c = first; c < std::min(first + group_size, ins); ++c) {
+      largest = std::max(largest, std::abs(x[static_cast<size_t>(row * ins + c)]));
+    }
+    return largest;
+  };
   for (size_t edge = 0; edge < edges.input_row.size(); ++edge) {
     for (int64_t in = 0; in < ins; ++in) {
       const double value = x[static_cast<size_t>(edges.input_row[edge] * ins + in)];
@@ -76,6 +89,7 @@ std::vector<Sum> products(const RandomCase& random, const EdgeList& edges, int64
       const auto y = static_cast<size_t>(edges.output_row[edge] * outs);
       for (size_t out = 0; out < static_cast<size_t>(outs); ++out) {
         sums[y + out].add(value * weights.value[w + out], std::abs(value) * weights.magnitude[w + out]);
+        sums[y + out].quantized += largest_of_group(edges.input_row[edge], in) * std::abs(weights.value[w + out]);
       }
     }
   }
@@ -93,6 +107,7 @@ void finish(std::vector<Sum>& sums, const Epilogue& epilogue, size_t channels) {
     if (!scale.empty()) {
       sums[i].value *= scale[channel];
       sums[i].magnitude *= std::abs(scale[channel]);
+      sums[i].quantized *= std::abs(scale[channel]);
       ++sums[i].terms;  // the product rounds as a sum does
       sums[i].add(shift[channel], std::abs(shift[channel]));
     }
@@ -126,9 +141,16 @@ double sum_bound(const Sum& sum, double roundoff) {
   return static_cast<double>(sum.terms + 4) * roundoff * sum.magnitude;
 }
 
-/// float32 accumulators, of which 16-bit outputs are rounded once more.
-double cpu_bound(const Sum& sum, double y, DType dtype) {
-  return sum_bound(sum, 0x1p-24) + (dtype == DType::f32 ? 0.0 : half_unit(y, dtype));
+/// What rounding an activation changes, as a part of its group's largest: half a step of 32767 or of 127, and 2^-14
+/// more for the rounding of the scale and of the quotient.
+double quantization_step(const RandomCase& random, Numerics numerics) {
+  if (!random.weight.is_packed() || numerics == Numerics::float32) return 0;
+  return (numerics == Numerics::int8 ? 0.5 / 127 : 0x1p-16) * (1 + 0x1p-14);
+}
+
+/// float32 accumulators, of which 16-bit outputs are rounded once more; activations that were rounded to integers.
+double cpu_bound(const Sum& sum, double y, DType dtype, double step) {
+  return sum_bound(sum, 0x1p-24) + step * sum.quantized + (dtype == DType::f32 ? 0.0 : half_unit(y, dtype));
 }
 
 double reference_bound(const Sum& sum, double y, DType dtype) {
@@ -166,14 +188,15 @@ Outcome outcome(const RandomCase& random, Session& session) {
   }
 }
 
-void check_features(const std::vector<Sum>& sums, const Tensor& reference, const Tensor& cpu, Tally& tally) {
+void check_features(const std::vector<Sum>& sums, const Tensor& reference, const Tensor& cpu, double step,
+                    Tally& tally) {
   ASSERT_EQ(reference.shape(), cpu.shape());
   ASSERT_EQ(reference.dtype(), cpu.dtype());
   const std::vector<double> specified = doubles(reference), computed = doubles(cpu);
   ASSERT_EQ(sums.size(), computed.size());
   for (size_t i = 0; i < sums.size(); ++i) {
     const double y64 = sums[i].value;
-    const double bound = cpu_bound(sums[i], computed[i], cpu.dtype());
+    const double bound = cpu_bound(sums[i], computed[i], cpu.dtype(), step);
     ASSERT_LE(std::abs(specified[i] - y64), reference_bound(sums[i], specified[i], cpu.dtype()))
         << "reference, element " << i;
     ASSERT_LE(std::abs(computed[i] - y64), bound) << "cpu, element " << i << ": " << computed[i] << " for " << y64;
@@ -206,16 +229,21 @@ void check_case(const RandomCase& random, Session& reference, Session& cpu, Tall
 
   std::vector<Sum> sums = products(random, edges, found.rows());
   finish(sums, random.full_epilogue(found.rows()), static_cast<size_t>(random.weight.out_channels()));
-  check_features(sums, specified.y->features(), computed.y->features(), tally);
+  check_features(sums, specified.y->features(), computed.y->features(), quantization_step(random, cpu.numerics()),
+                 tally);
 }
 
 class CpuAgainstReference : public testing::TestWithParam<uint64_t> {};
 
 TEST_P(CpuAgainstReference, AgreesOnRandomConvolutions) {
   Session reference({.backend = BackendKind::reference});
-  Session cpu({.backend = BackendKind::cpu, .threads = 1});
+  std::vector<Session> cpus;
+  for (const Numerics numerics : {Numerics::float32, Numerics::int16, Numerics::int8}) {
+    cpus.emplace_back(SessionOptions{.backend = BackendKind::cpu, .threads = 1, .numerics = numerics});
+  }
   Tally tally;
   for (uint64_t number = 0; number < kCasesPerShard; ++number) {
+    Session& cpu = cpus[number / kCaseKinds.size() % cpus.size()];
     const CaseKind kind = kCaseKinds[number % kCaseKinds.size()];
     const RandomCase random = RandomCase::make(kind, GetParam() * kCasesPerShard + number);
     SCOPED_TRACE(random.description());
@@ -233,12 +261,12 @@ TEST_P(CpuAgainstReference, AgreesOnRandomConvolutions) {
 INSTANTIATE_TEST_SUITE_P(Shards, CpuAgainstReference, testing::Range(uint64_t{0}, kShards));
 
 TEST(CpuThreads, GiveTheSameBitsWhateverTheirNumber) {
-  Session one({.backend = BackendKind::cpu, .threads = 1});
+  Session one({.backend = BackendKind::cpu, .threads = 1, .numerics = Numerics::int16});
   constexpr uint64_t kFirstSeed = 100000, kCases = 54;
   constexpr int64_t kMostRows = 4000;  // enough for every thread to have work
   int64_t compared = 0;
   for (const int threads : {2, 3, 7}) {
-    Session many({.backend = BackendKind::cpu, .threads = threads});
+    Session many({.backend = BackendKind::cpu, .threads = threads, .numerics = Numerics::int16});
     for (uint64_t number = 0; number < kCases; ++number) {
       const RandomCase random =
           RandomCase::make(kCaseKinds[number % kCaseKinds.size()], kFirstSeed + number, kMostRows);
@@ -254,6 +282,37 @@ TEST(CpuThreads, GiveTheSameBitsWhateverTheirNumber) {
     }
   }
   EXPECT_GT(compared, 0);
+}
+
+// A pointwise layer, so that each row's result is its own.
+TEST(CpuNumerics, RowsThatCannotBeQuantizedTakeFloat32) {
+  constexpr int64_t kRows = 700, kChannels = 40;
+  Random random(7);
+  Tensor features = Tensor::empty(DType::f32, {kRows, kChannels});
+  for (int64_t i = 0; i < features.elements(); ++i) {
+    features.mutable_data<float>()[i] = static_cast<float>(random.normal());
+  }
+  const auto is_odd = [](int64_t row) { return row % 50 == 3; };
+  for (int64_t row = 0; row < kRows; ++row) {
+    float* x = features.mutable_data<float>() + row * kChannels;
+    if (is_odd(row)) x[row % kChannels] = row % 100 == 3 ? std::numeric_limits<float>::infinity() : std::nanf("");
+  }
+  Tensor dense = Tensor::empty(DType::f32, {24, 1, 1, 1, kChannels});
+  for (int64_t i = 0; i < dense.elements(); ++i) dense.mutable_data<float>()[i] = static_cast<float>(random.normal());
+  const ConvWeight weight(QuantizedWeight::pack(dense, {.bits = 8, .group_size = 32}));
+  const auto run = [&](Numerics numerics) {
+    Session session({.threads = 2, .numerics = numerics});
+    EXPECT_EQ(session.numerics(), numerics);
+    return linear(session, features, weight);
+  };
+  const Tensor exact = run(Numerics::float32), quantized = run(Numerics::int16);
+  for (int64_t row = 0; row < kRows; ++row) {
+    const float* a = exact.data<float>() + row * 24;
+    const float* b = quantized.data<float>() + row * 24;
+    const bool same = std::memcmp(a, b, 24 * sizeof(float)) == 0;
+    EXPECT_EQ(same, is_odd(row)) << row;
+    EXPECT_EQ(std::isfinite(b[0]), !is_odd(row)) << row;
+  }
 }
 
 }  // namespace

@@ -7,38 +7,102 @@
 
 namespace lattice::cpu {
 
-/// sums[slot[e]] += x[input[e]] @ panel, for e = 0 .. count-1, in float32.
+/// The edges of one tap in one tile, and the sums that they add to.
 ///
-/// `x` is row-major with `channels` used of `x_stride` floats a row; `panel` is (channels, width), 64-byte aligned;
 /// `sums` has `sums_stride` floats a row, of which `width` are added to. `width` is a multiple of the kernel's lanes,
-/// at most its panel_width. No slot occurs twice within 8 consecutive edges. Each sum adds its products channel by
-/// channel.
-struct TapProduct {
-  const float* x;
-  int64_t x_stride;
+/// at most its panel_width. No slot occurs twice.
+struct TapEdges {
   const int32_t* input;
   const uint16_t* slot;
   int64_t count;
-  const float* panel;
-  int64_t channels;
   int64_t width;
   float* sums;
   int64_t sums_stride;
 };
 
-/// panel[c] = scale[c / group_size] * code[c] + bias[c / group_size] for all channels of `width` output channels.
+/// sums[slot[e]] += x[input[e]] @ panel, in float32.
 ///
-/// `words` is (padded channels * bits / 32, width), `scales` and `biases` (groups, width), `panel` (padded channels,
-/// width).
-struct PanelDecode {
-  const uint32_t* words;
+/// `x` is row-major with `channels` used of `x_stride` floats a row; `panel` is (channels, width).
+struct FloatProduct {
+  TapEdges edges;
+  const float* x;
+  int64_t x_stride;
+  const float* panel;
+  int64_t channels;
+};
+
+/// sums[slot[e]] += sum over groups of row_scale * (scale * (q . code) + bias * row_sum), the product of integers
+/// exact.
+///
+/// `q` holds groups * group_size activations a row and `codes` the panel, both as the route's quantize and decode
+/// wrote them; `row_scales` and `row_sums` are (rows, groups), `scales` and `biases` (groups, width).
+struct IntegerProduct {
+  TapEdges edges;
+  const void* q;
+  const float* row_scales;
+  const float* row_sums;
+  const void* codes;
   const float* scales;
+  const float* biases;
+  int64_t groups;
+  int64_t group_size;
+};
+
+/// Packed weights of one panel: `words` is (groups * group_size * bits / 32, width). The code of channel i of a word
+/// starts at bit code_shift(i), an order in which pairs and quads of channels come out by one shift and one mask.
+struct PanelCodes {
+  const uint32_t* words;
+  const float* scales;  // (groups, width), as biases
   const float* biases;
   int64_t groups;
   int64_t group_size;
   int64_t bits;
   int64_t width;
-  float* panel;
+};
+
+constexpr int code_shift(int64_t i) {
+  return static_cast<int>(16 * (i & 1) + 8 * (i >> 1 & 1) + 4 * (i >> 2));
+}
+
+/// q = rint(x / s) for each row and group, with s = max |x_group| / limit.
+///
+/// `x` is row-major (rows, channels); channels beyond, up to groups * group_size, count as zero. A row that cannot be
+/// represented so, since it holds a value that is not finite or a group whose scale is no normal number, sets `exact`
+/// to 1 (else 0) and has zeros for q, scales and sums.
+struct RowQuantization {
+  const float* x;
+  int64_t rows;
+  int64_t channels;
+  int64_t groups;
+  int64_t group_size;
+  int32_t limit;
+  void* q;
+  float* scales;  // (rows, groups)
+  float* sums;    // (rows, groups): the sum of q
+  uint8_t* exact;
+};
+
+/// What a finish does to a negative value.
+enum class Negative : uint8_t { kept, zeroed, sloped };
+
+/// y[order[r]] = activation((sums[r] + bias) * scale + shift + residual[order[r]]), for `channels` channels.
+///
+/// `bias`, `scale` and `shift` are all there or all null, and `residual` may be null. `y` and `residual` have `stride`
+/// floats a row.
+struct RowFinish {
+  const float* sums;
+  int64_t sums_stride;
+  const int32_t* order;
+  int64_t rows;
+  int64_t channels;
+  const float* bias;
+  const float* scale;
+  const float* shift;
+  const float* residual;
+  Negative negative;
+  float slope;
+  float* y;
+  int64_t stride;
 };
 
 /// 16-bit floats to float32, `count` of them.
@@ -48,13 +112,25 @@ struct Widening {
   int64_t count;
 };
 
+/// A way to multiply packed weights as integers. Each route has its own form of activations and of codes.
+struct IntegerRoute {
+  int64_t activation_bytes;  ///< a channel; 0 where the instruction set has no such route
+  int64_t code_bytes;
+  void (*quantize)(const RowQuantization&);
+  void (*decode)(const PanelCodes&, void* codes);
+  void (*product)(const IntegerProduct&);
+};
+
 /// The kernels of one instruction set.
 struct Kernels {
   const char* isa;
   int64_t lanes;        ///< floats a vector
   int64_t panel_width;  ///< output channels that a panel covers, but for the last one
-  void (*tap_product)(const TapProduct&);
-  void (*decode_panel)(const PanelDecode&);
+  void (*float_product)(const FloatProduct&);
+  void (*decode_floats)(const PanelCodes&, float* panel);  ///< scale * code + bias, (groups * group_size, width)
+  IntegerRoute wide;                                       ///< activations of 16 bits
+  IntegerRoute narrow;                                     ///< of 8 bits
+  void (*finish)(const RowFinish&);
   void (*widen_f16)(const Widening&);
   void (*widen_bf16)(const Widening&);
 };

@@ -5,7 +5,7 @@
 #include "cpu/kernels/kernels.h"
 #include "lattice/dtype.h"
 
-// The vector policy of tile_gemm.h in plain C++, for any number of lanes: what machines without a better set run, and
+// The vector policy in plain C++, for any number of lanes: what machines without a better set run, and
 // what the tests take to run the generic body in the shape of a set that the machine at hand lacks.
 
 namespace lattice::cpu {
@@ -15,52 +15,84 @@ template <int Lanes, int Vectors, int Rows>
 struct PlainVector {
   static constexpr int kLanes = Lanes;
   static constexpr int kVectors = Vectors;
-  static constexpr int kRows = Rows;
+  static constexpr int rows(int) { return Rows; }
+
   struct Vector {
     float lane[kLanes];
   };
-  struct Codes {
-    uint32_t lane[kLanes];
-  };
-
   static Vector load(const float* from) {
-    Vector v;
-    for (int i = 0; i < kLanes; ++i) v.lane[i] = from[i];
-    return v;
+    return filled<Vector>([&](int i) { return from[i]; });
   }
-  static void store(float* to, Vector v) {
+  static void store(float* to, const Vector& v) {
     for (int i = 0; i < kLanes; ++i) to[i] = v.lane[i];
   }
   static Vector broadcast(float value) {
-    Vector v;
-    for (int i = 0; i < kLanes; ++i) v.lane[i] = value;
-    return v;
+    return filled<Vector>([&](int) { return value; });
   }
-  static Vector multiply_add(Vector a, Vector b, Vector c) {
-    for (int i = 0; i < kLanes; ++i) c.lane[i] += a.lane[i] * b.lane[i];
-    return c;
+  static Vector multiply(const Vector& a, const Vector& b) {
+    return filled<Vector>([&](int i) { return a.lane[i] * b.lane[i]; });
   }
-  static Codes load_codes(const uint32_t* from) {
-    Codes codes;
-    for (int i = 0; i < kLanes; ++i) codes.lane[i] = from[i];
-    return codes;
+  static Vector multiply_add(const Vector& a, const Vector& b, const Vector& c) {
+    return filled<Vector>([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
   }
-  template <int Bits>
-  static Vector low_code(Codes codes) {
-    Vector v;
-    for (int i = 0; i < kLanes; ++i) v.lane[i] = static_cast<float>(codes.lane[i] & ((1U << Bits) - 1));
-    return v;
+
+  struct Ints {
+    uint32_t lane[kLanes];
+  };
+  static Ints zero_ints() {
+    return filled<Ints>([](int) { return 0U; });
   }
-  template <int Bits>
-  static Codes drop_code(Codes codes) {
-    for (int i = 0; i < kLanes; ++i) codes.lane[i] >>= Bits;
-    return codes;
+  static Ints load_ints(const uint32_t* from) {
+    return filled<Ints>([&](int i) { return from[i]; });
   }
+  static void store_ints(uint32_t* to, const Ints& v) {
+    for (int i = 0; i < kLanes; ++i) to[i] = v.lane[i];
+  }
+  static void keep_in_register(const Ints&) {}
+  static Ints broadcast_int(uint32_t value) {
+    return filled<Ints>([&](int) { return value; });
+  }
+  template <int Shift>
+  static Ints shift_right(const Ints& v) {
+    return filled<Ints>([&](int i) { return v.lane[i] >> Shift; });
+  }
+  static Ints mask(const Ints& v, uint32_t bits) {
+    return filled<Ints>([&](int i) { return v.lane[i] & bits; });
+  }
+  static Vector to_floats(const Ints& v) {
+    return filled<Vector>([&](int i) { return static_cast<float>(static_cast<int32_t>(v.lane[i])); });
+  }
+  static Ints dot_pairs(const Ints& acc, const Ints& values, const Ints& codes) {
+    return filled<Ints>([&](int i) {
+      const auto half = [&](const Ints& v, int shift) { return static_cast<int16_t>(v.lane[i] >> shift); };
+      return acc.lane[i] + static_cast<uint32_t>(half(values, 0) * half(codes, 0)) +
+             static_cast<uint32_t>(half(values, 16) * half(codes, 16));
+    });
+  }
+  static Ints dot_quads(const Ints& acc, const Ints& values, const Ints& codes) {
+    return filled<Ints>([&](int i) {
+      uint32_t sum = acc.lane[i];
+      for (int shift = 0; shift < 32; shift += 8) {
+        const int value = static_cast<int8_t>(values.lane[i] >> shift);
+        sum += static_cast<uint32_t>(value * static_cast<int>(codes.lane[i] >> shift & 0xFFU));
+      }
+      return sum;
+    });
+  }
+
   static void widen_f16(const Widening& task) {
     for (int64_t i = 0; i < task.count; ++i) task.to[i] = static_cast<float>(Float16::from_bits(task.from[i]));
   }
   static void widen_bf16(const Widening& task) {
     for (int64_t i = 0; i < task.count; ++i) task.to[i] = static_cast<float>(BFloat16::from_bits(task.from[i]));
+  }
+
+ private:
+  template <typename Lanewise, typename Value>
+  [[gnu::always_inline]] static inline Lanewise filled(const Value& value) {
+    Lanewise v;
+    for (int i = 0; i < kLanes; ++i) v.lane[i] = value(i);
+    return v;
   }
 };
 

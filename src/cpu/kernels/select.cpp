@@ -12,17 +12,33 @@
 namespace lattice {
 namespace cpu {
 
-#define LATTICE_KERNELS(constant, isa, available) extern const Kernels constant;
+#define LATTICE_KERNELS(constant, isa, available, integers_pay) extern const Kernels constant;
 #include "cpu/kernels/kernels.inc"
 #undef LATTICE_KERNELS
 
 namespace {
 
 #if defined(__x86_64__)
-// g++ 12's __builtin_cpu_supports does not know f16c, which is bit 29 of ecx in leaf 1.
+// What g++ 12's __builtin_cpu_supports does not know: f16c is bit 29 of ecx in leaf 1, avx_vnni bit 4 of eax in
+// leaf 7.1.
 bool has_f16c() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx >> 29 & 1U) != 0;
+}
+bool has_avx_vnni() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1U) != 0;
+}
+bool is_zen_1_or_2() {
+  return __builtin_cpu_is("znver1") || __builtin_cpu_is("znver2");
+}
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+}
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma") &&
+         has_f16c();
 }
 #endif
 
@@ -30,11 +46,12 @@ struct Candidate {
   const Kernels* kernels;
   std::string_view isa;
   bool available;
+  bool integers_pay;
 };
 
 const std::vector<Candidate>& candidates() {
   static const std::vector<Candidate> list = {
-#define LATTICE_KERNELS(constant, isa, available) {&constant, isa, available},
+#define LATTICE_KERNELS(constant, isa, available, integers_pay) {&constant, isa, available, integers_pay},
 #include "cpu/kernels/kernels.inc"
 #undef LATTICE_KERNELS
   };
@@ -43,11 +60,11 @@ const std::vector<Candidate>& candidates() {
 
 }  // namespace
 
-const Kernels& select_kernels() {
+SelectedKernels select_kernels() {
   const char* forced = std::getenv("LATTICE_ISA");
   for (const Candidate& candidate : candidates()) {
     if (forced == nullptr ? candidate.available : candidate.isa == forced) {
-      if (candidate.available) return *candidate.kernels;
+      if (candidate.available) return {*candidate.kernels, candidate.integers_pay};
       break;
     }
   }

@@ -1,0 +1,101 @@
+#include "cpu/finisher.h"
+
+#include <algorithm>
+
+#include "activation.h"
+#include "cpu/cpu_backend.h"
+
+namespace lattice::cpu {
+namespace {
+
+/// A vector of the epilogue in float32; where it is absent, one that changes nothing.
+Tensor filled(const Tensor& vector, int64_t channels, float neutral) {
+  if (vector.defined()) return vector.to(DType::f32);
+  Tensor constant = Tensor::empty(DType::f32, {channels});
+  std::fill_n(constant.mutable_data<float>(), channels, neutral);
+  return constant;
+}
+
+Negative negative_of(const Activation& activation) {
+  switch (activation.kind) {
+    case ActivationKind::relu:
+      return Negative::zeroed;
+    case ActivationKind::leaky_relu:
+      return Negative::sloped;
+    default:
+      return Negative::kept;
+  }
+}
+
+bool is_piecewise_linear(ActivationKind kind) {
+  return kind == ActivationKind::none || kind == ActivationKind::relu || kind == ActivationKind::leaky_relu;
+}
+
+}  // namespace
+
+Finisher::Finisher(const Epilogue& epilogue, const Kernels& kernels, Tensor& y)
+    : kernels_(kernels), y_(y), residual_(epilogue.residual), activation_(epilogue.activation) {
+  if (epilogue.bias.defined() || epilogue.scale.defined() || epilogue.shift.defined()) {
+    const int64_t channels = y.size(1);
+    bias_ = filled(epilogue.bias, channels, 0.0F);
+    scale_ = filled(epilogue.scale, channels, 1.0F);
+    shift_ = filled(epilogue.shift, channels, 0.0F);
+  }
+}
+
+void Finisher::finish(const float* sums, int64_t sums_stride, std::span<const int32_t> order, int64_t first,
+                      int64_t count, Scratch& scratch) const {
+  const auto vector = [&](const Tensor& tensor) { return tensor.defined() ? tensor.data<float>() + first : nullptr; };
+  RowFinish task = {.sums = sums,
+                    .sums_stride = sums_stride,
+                    .order = order.data(),
+                    .rows = static_cast<int64_t>(order.size()),
+                    .channels = count,
+                    .bias = vector(bias_),
+                    .scale = vector(scale_),
+                    .shift = vector(shift_),
+                    .residual = nullptr,
+                    .negative = negative_of(activation_),
+                    .slope = activation_.alpha,
+                    .y = nullptr,
+                    .stride = y_.size(1)};
+  if (y_.dtype() == DType::f16) return finish_narrow<Float16>(task, order, first, scratch);
+  if (y_.dtype() == DType::bf16) return finish_narrow<BFloat16>(task, order, first, scratch);
+  task.residual = vector(residual_);
+  task.y = y_.mutable_data<float>() + first;
+  kernels_.finish(task);
+  if (!is_piecewise_linear(activation_.kind)) {
+    for (const int32_t row : order) activate(task.y + row * task.stride, count);
+  }
+}
+
+/// Outputs of 16 bits: row by row through a row of float32.
+template <typename T>
+void Finisher::finish_narrow(RowFinish task, std::span<const int32_t> order, int64_t first, Scratch& scratch) const {
+  constexpr int32_t kOnlyRow = 0;
+  auto* wide = scratch.take<float>(2 * task.channels);
+  float* residual = wide + task.channels;
+  const auto widen = y_.dtype() == DType::f16 ? kernels_.widen_f16 : kernels_.widen_bf16;
+  T* y = y_.mutable_data<T>() + first;
+  const T* residuals = residual_.defined() ? residual_.data<T>() + first : nullptr;
+  task.order = &kOnlyRow;
+  task.rows = 1;
+  task.y = wide;
+  task.residual = residuals == nullptr ? nullptr : residual;
+  for (const int32_t row : order) {
+    const int64_t at = row * task.stride;
+    if (residuals != nullptr) {
+      widen({.from = reinterpret_cast<const uint16_t*>(residuals + at), .to = residual, .count = task.channels});
+    }
+    kernels_.finish(task);
+    if (!is_piecewise_linear(activation_.kind)) activate(wide, task.channels);
+    for (int64_t c = 0; c < task.channels; ++c) y[at + c] = static_cast<T>(wide[c]);
+    task.sums += task.sums_stride;
+  }
+}
+
+void Finisher::activate(float* y, int64_t count) const {
+  for (int64_t c = 0; c < count; ++c) y[c] = apply(activation_, y[c]);
+}
+
+}  // namespace lattice::cpu

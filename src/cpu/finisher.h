@@ -1,0 +1,31 @@
+#pragma once
+
+#include "cpu/kernels/kernels.h"
+#include "cpu/scratch.h"
+#include "lattice/epilogue.h"
+
+namespace lattice::cpu {
+
+/// The epilogue of one layer: turns the sums of a tile into stored outputs.
+class Finisher {
+ public:
+  /// `y` is (rows, C_out), and outlives the finisher.
+  Finisher(const Epilogue& epilogue, const Kernels& kernels, Tensor& y);
+
+  /// Stores channels first .. first + count - 1 of the output rows `order`, whose sums stand in `sums`, one row of
+  /// `sums_stride` floats each. Any thread; `scratch` is the thread's own.
+  void finish(const float* sums, int64_t sums_stride, std::span<const int32_t> order, int64_t first, int64_t count,
+              Scratch& scratch) const;
+
+ private:
+  template <typename T>
+  void finish_narrow(RowFinish task, std::span<const int32_t> order, int64_t first, Scratch& scratch) const;
+  void activate(float* y, int64_t count) const;
+
+  const Kernels& kernels_;
+  Tensor& y_;
+  Tensor bias_, scale_, shift_, residual_;  // the vectors in float32, all or none
+  Activation activation_;
+};
+
+}  // namespace lattice::cpu

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/kernels/kernels.h"
+
+// The end of a convolution: loops that any compiler turns into vectors. Included by one file an instruction set.
+
+namespace lattice::cpu {
+namespace {
+
+template <bool IsAffine, bool HasResidual, Negative Below>
+void finish_rows_of(const RowFinish& task) {
+  for (int64_t r = 0; r < task.rows; ++r) {
+    const float* __restrict sums = task.sums + r * task.sums_stride;
+    const int64_t at = static_cast<int64_t>(task.order[r]) * task.stride;
+    float* __restrict y = task.y + at;
+    for (int64_t c = 0; c < task.channels; ++c) {
+      float sum = sums[c];
+      if constexpr (IsAffine) sum = (sum + task.bias[c]) * task.scale[c] + task.shift[c];
+      if constexpr (HasResidual) sum += task.residual[at + c];
+      if constexpr (Below == Negative::zeroed) sum = sum < 0 ? 0 : sum;
+      if constexpr (Below == Negative::sloped) sum = sum < 0 ? sum * task.slope : sum;
+      y[c] = sum;
+    }
+  }
+}
+
+template <bool IsAffine, bool HasResidual>
+void finish_rows_below(const RowFinish& task) {
+  switch (task.negative) {
+    case Negative::kept:
+      return finish_rows_of<IsAffine, HasResidual, Negative::kept>(task);
+    case Negative::zeroed:
+      return finish_rows_of<IsAffine, HasResidual, Negative::zeroed>(task);
+    case Negative::sloped:
+      return finish_rows_of<IsAffine, HasResidual, Negative::sloped>(task);
+  }
+}
+
+inline void finish_rows(const RowFinish& task) {
+  if (task.bias != nullptr) {
+    return task.residual != nullptr ? finish_rows_below<true, true>(task) : finish_rows_below<true, false>(task);
+  }
+  return task.residual != nullptr ? finish_rows_below<false, true>(task) : finish_rows_below<false, false>(task);
+}
+
+}  // namespace
+}  // namespace lattice::cpu

@@ -1,0 +1,148 @@
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#include "cpu/kernels/kernels.h"
+#include "cpu/kernels/unrolled.h"
+
+// Codes to what the products read, and activations to integers. Included by one file an instruction set.
+
+namespace lattice::cpu {
+namespace {
+
+/// write(vector of words, row of words, group, column) over a panel, in the order of the words.
+template <typename V, typename Write>
+[[gnu::always_inline]] inline void for_words(const PanelCodes& panel, const Write& write) {
+  const int64_t words_a_group = panel.group_size * panel.bits / 32;
+  for (int64_t group = 0; group < panel.groups; ++group) {
+    for (int64_t word = group * words_a_group; word < (group + 1) * words_a_group; ++word) {
+      for (int64_t column = 0; column < panel.width; column += V::kLanes) {
+        write(V::load_ints(panel.words + word * panel.width + column), word, group, column);
+      }
+    }
+  }
+}
+
+template <typename V, int Bits>
+void decode_floats_of(const PanelCodes& panel, float* floats) {
+  constexpr int kCodes = 32 / Bits;
+  for_words<V>(panel, [&](typename V::Ints words, int64_t row, int64_t group, int64_t column) {
+    const auto scale = V::load(panel.scales + group * panel.width + column);
+    const auto bias = V::load(panel.biases + group * panel.width + column);
+    float* to = floats + row * kCodes * panel.width + column;
+    unrolled<kCodes>([&](auto i) __attribute__((always_inline)) {
+      const auto code = V::to_floats(V::mask(V::template shift_right<code_shift(i)>(words), (1U << Bits) - 1));
+      V::store(to + i * panel.width, V::multiply_add(code, scale, bias));
+    });
+  });
+}
+
+template <typename V>
+void decode_floats(const PanelCodes& panel, float* floats) {
+  panel.bits == 4 ? decode_floats_of<V, 4>(panel, floats) : decode_floats_of<V, 8>(panel, floats);
+}
+
+/// Fields of a word that one mask takes out together: pairs of 16 bits or quads of 8, a row of them for each step.
+template <typename V, int Bits, int Step, uint32_t Mask>
+void decode_fields(const PanelCodes& panel, uint32_t* fields) {
+  constexpr int kShifts = 32 / Bits / (Step == 8 ? 2 : 4);
+  for_words<V>(panel, [&](typename V::Ints words, int64_t row, int64_t, int64_t column) {
+    uint32_t* to = fields + row * kShifts * panel.width + column;
+    unrolled<kShifts>([&](auto i) __attribute__((always_inline)) {
+      constexpr int kShift = Step == 8 ? 8 * (i & 1) + 4 * (i >> 1) : 4 * i;
+      V::store_ints(to + i * panel.width, V::mask(V::template shift_right<kShift>(words), Mask));
+    });
+  });
+}
+
+/// Codes as int16, (channels / 2, width, 2).
+template <typename V>
+void decode_pairs(const PanelCodes& panel, void* codes) {
+  auto* fields = static_cast<uint32_t*>(codes);
+  panel.bits == 4 ? decode_fields<V, 4, 8, 0x000F000FU>(panel, fields)
+                  : decode_fields<V, 8, 8, 0x00FF00FFU>(panel, fields);
+}
+
+/// Codes as uint8, (channels / 4, width, 4), the four channels in the order 0, 2, 1, 3.
+template <typename V>
+void decode_quads(const PanelCodes& panel, void* codes) {
+  auto* fields = static_cast<uint32_t*>(codes);
+  panel.bits == 4 ? decode_fields<V, 4, 4, 0x0F0F0F0FU>(panel, fields)
+                  : decode_fields<V, 8, 4, 0xFFFFFFFFU>(panel, fields);
+}
+
+inline constexpr int64_t kLargestGroup = 128;
+
+/// One group's integers; false where the exact route is needed. Loops that any compiler turns into vectors.
+inline bool quantize_group(const float* x, int64_t count, int32_t limit, int16_t* q, float& scale, float& sum) {
+  uint32_t largest_bits = 0;  // of |x|, whose order is that of the values, infinities and NaN on top
+  for (int64_t c = 0; c < count; ++c) {
+    const uint32_t bits = std::bit_cast<uint32_t>(x[c]) & 0x7FFFFFFFU;
+    largest_bits = bits > largest_bits ? bits : largest_bits;
+  }
+  scale = std::bit_cast<float>(largest_bits) / static_cast<float>(limit);
+  constexpr float kSmallestNormal = 0x1p-126F;
+  const bool is_zero = largest_bits == 0;
+  if (largest_bits >= 0x7F800000U || (!is_zero && scale < kSmallestNormal)) return false;
+  const float divisor = is_zero ? 1.0F : scale;
+  constexpr float kRounder = 0x1.8p23F;  // added to a number below 2^22, leaves its nearest integer in the low bits
+  int32_t total = 0;
+  for (int64_t c = 0; c < count; ++c) {
+    const auto rounded = static_cast<int32_t>(std::bit_cast<uint32_t>(x[c] / divisor + kRounder) - 0x4B400000U);
+    q[c] = static_cast<int16_t>(rounded);
+    total += rounded;
+  }
+  sum = static_cast<float>(total);
+  return true;
+}
+
+/// As it is: what pairs of 16 bits are multiplied with.
+struct WideActivations {
+  using Type = int16_t;
+  static constexpr int64_t kBytes = 2;
+  static void write(const int16_t* q, int64_t count, int16_t* to) {
+    for (int64_t c = 0; c < count; ++c) to[c] = q[c];
+  }
+};
+
+/// Bytes in the order of decode_quads.
+struct NarrowActivations {
+  using Type = int8_t;
+  static constexpr int64_t kBytes = 1;
+  static void write(const int16_t* q, int64_t count, int8_t* to) {
+    for (int64_t c = 0; c < count; c += 4) {
+      to[c] = static_cast<int8_t>(q[c]);
+      to[c + 1] = static_cast<int8_t>(q[c + 2]);
+      to[c + 2] = static_cast<int8_t>(q[c + 1]);
+      to[c + 3] = static_cast<int8_t>(q[c + 3]);
+    }
+  }
+};
+
+template <typename Activations>
+void quantize_rows(const RowQuantization& task) {
+  constexpr int64_t kElements = Activations::kBytes / static_cast<int64_t>(sizeof(typename Activations::Type));
+  const int64_t row_channels = task.groups * task.group_size;
+  for (int64_t row = 0; row < task.rows; ++row) {
+    auto* to = static_cast<typename Activations::Type*>(task.q) + row * row_channels * kElements;
+    float* scales = task.scales + row * task.groups;
+    float* sums = task.sums + row * task.groups;
+    bool is_exact = false;
+    for (int64_t group = 0; group < task.groups; ++group) {
+      const float* x = task.x + row * task.channels + group * task.group_size;
+      const int64_t left = task.channels - group * task.group_size;
+      int16_t q[kLargestGroup] = {};
+      is_exact |= !quantize_group(x, left < task.group_size ? left : task.group_size, task.limit, q, scales[group],
+                                  sums[group]);
+      Activations::write(q, task.group_size, to + group * task.group_size * kElements);
+    }
+    task.exact[row] = is_exact ? 1 : 0;
+    if (!is_exact) continue;
+    for (int64_t c = 0; c < row_channels * kElements; ++c) to[c] = 0;
+    for (int64_t group = 0; group < task.groups; ++group) scales[group] = sums[group] = 0;
+  }
+}
+
+}  // namespace
+}  // namespace lattice::cpu

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "cpu/kernels/kernels.h"
+
+// The vector policy of AVX2 with FMA and F16C, which the sets that extend it build on.
+
+namespace lattice::cpu {
+namespace {
+
+struct Avx2 {
+  static constexpr int kLanes = 8;
+  static constexpr int kVectors = 2;
+  /// 6 rows x 2 vectors are 12 accumulators, which with 2 weights and a broadcast fill 15 of the 16 registers; 12
+  /// independent sums cover the latency of 5 cycles at 2 multiply-adds a cycle.
+  static constexpr int rows(int vectors) { return vectors == 1 ? 10 : 6; }
+
+  using Vector = __m256;
+  static Vector load(const float* from) { return _mm256_loadu_ps(from); }
+  static void store(float* to, Vector v) { _mm256_storeu_ps(to, v); }
+  static Vector broadcast(float value) { return _mm256_set1_ps(value); }
+  static Vector multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
+  static Vector multiply_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
+
+  using Ints = __m256i;
+  static Ints zero_ints() { return _mm256_setzero_si256(); }
+  static Ints load_ints(const uint32_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
+  static void store_ints(uint32_t* to, Ints v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), v); }
+  static Ints broadcast_int(uint32_t value) { return _mm256_set1_epi32(static_cast<int>(value)); }
+  /// Without this, g++ 12 stores every accumulator of an integer product to the stack in each step of the loop.
+  static void keep_in_register(Ints& v) { asm("" : "+x"(v)); }
+  template <int Shift>
+  static Ints shift_right(Ints v) {
+    return _mm256_srli_epi32(v, Shift);
+  }
+  static Ints mask(Ints v, uint32_t bits) { return _mm256_and_si256(v, _mm256_set1_epi32(static_cast<int>(bits))); }
+  static Vector to_floats(Ints v) { return _mm256_cvtepi32_ps(v); }
+
+  static Ints dot_pairs(Ints acc, Ints values, Ints codes) {
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(values, codes));
+  }
+
+  static void widen_f16(const Widening& task) {
+    int64_t i = 0;
+    for (; i + kLanes <= task.count; i += kLanes) {
+      store(task.to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(task.from + i))));
+    }
+    for (; i < task.count; ++i) task.to[i] = _cvtsh_ss(task.from[i]);
+  }
+  static void widen_bf16(const Widening& task) {
+    int64_t i = 0;
+    for (; i + kLanes <= task.count; i += kLanes) {
+      const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(task.from + i)));
+      store(task.to + i, _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16)));
+    }
+    for (; i < task.count; ++i) {
+      task.to[i] = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(uint32_t{task.from[i]} << 16))));
+    }
+  }
+};
+
+}  // namespace
+}  // namespace lattice::cpu

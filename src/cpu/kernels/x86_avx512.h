@@ -1,0 +1,66 @@
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "cpu/kernels/kernels.h"
+
+// The vector policy of AVX-512 (F, BW, VL, DQ), which the sets that extend it build on.
+
+namespace lattice::cpu {
+namespace {
+
+struct Avx512 {
+  static constexpr int kLanes = 16;
+  static constexpr int kVectors = 4;
+  /// 6 rows x 4 vectors are 24 accumulators, which with 4 weights and a broadcast fill 29 of the 32 registers. Narrow
+  /// panels take more rows, to have enough independent sums.
+  static constexpr int rows(int vectors) { return vectors == 1 ? 12 : vectors == 4 ? 6 : 8; }
+
+  using Vector = __m512;
+  static Vector load(const float* from) { return _mm512_loadu_ps(from); }
+  static void store(float* to, Vector v) { _mm512_storeu_ps(to, v); }
+  static Vector broadcast(float value) { return _mm512_set1_ps(value); }
+  static Vector multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
+  static Vector multiply_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+
+  using Ints = __m512i;
+  static Ints zero_ints() { return _mm512_setzero_si512(); }
+  static Ints load_ints(const uint32_t* from) { return _mm512_loadu_si512(from); }
+  static void store_ints(uint32_t* to, Ints v) { _mm512_storeu_si512(to, v); }
+  static Ints broadcast_int(uint32_t value) { return _mm512_set1_epi32(static_cast<int>(value)); }
+  /// Without this, g++ 12 stores every accumulator of an integer product to the stack in each step of the loop.
+  static void keep_in_register(Ints& v) { asm("" : "+v"(v)); }
+  template <int Shift>
+  static Ints shift_right(Ints v) {
+    return _mm512_srli_epi32(v, Shift);
+  }
+  static Ints mask(Ints v, uint32_t bits) { return _mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(bits))); }
+  static Vector to_floats(Ints v) { return _mm512_cvtepi32_ps(v); }
+
+  static Ints dot_pairs(Ints acc, Ints values, Ints codes) {
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(values, codes));
+  }
+
+  static void widen_f16(const Widening& task) {
+    int64_t i = 0;
+    for (; i + kLanes <= task.count; i += kLanes) {
+      store(task.to + i, _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(task.from + i))));
+    }
+    for (; i < task.count; ++i) task.to[i] = _cvtsh_ss(task.from[i]);
+  }
+  static void widen_bf16(const Widening& task) {
+    int64_t i = 0;
+    for (; i + kLanes <= task.count; i += kLanes) {
+      const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(task.from + i)));
+      store(task.to + i, _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)));
+    }
+    for (; i < task.count; ++i) {
+      task.to[i] = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(uint32_t{task.from[i]} << 16))));
+    }
+  }
+};
+
+}  // namespace
+}  // namespace lattice::cpu

@@ -1,0 +1,95 @@
+#include "cpu/panel_weight.h"
+
+#include <algorithm>
+
+namespace lattice::cpu {
+namespace {
+
+/// The codes of a word, lowest channel in the lowest bits, in the order of code_shift.
+uint32_t reordered(uint32_t word, int64_t bits) {
+  const uint32_t mask = (1U << bits) - 1;
+  uint32_t result = 0;
+  for (int64_t i = 0; i < 32 / bits; ++i) result |= (word >> (i * bits) & mask) << code_shift(i);
+  return result;
+}
+
+}  // namespace
+
+PanelWeight::PanelWeight(const ConvWeight& weight, const Kernels& kernels) {
+  const int64_t out = weight.out_channels();
+  padded_out_ = (out + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
+  for (int64_t first = 0; first < padded_out_; first += kernels.panel_width) {
+    panels_.push_back({first, std::min(kernels.panel_width, padded_out_ - first)});
+  }
+  if (weight.is_packed()) {
+    pack_codes(weight.packed());
+  } else {
+    pack_floats(weight.dense().to(DType::f32), weight.taps(), weight.in_channels(), out);
+  }
+}
+
+const float* PanelWeight::floats(int64_t tap, const Panel& panel) const noexcept {
+  return floats_.data<float>() + (tap * padded_out_ + panel.first) * channels_;
+}
+
+PanelCodes PanelWeight::codes(int64_t tap, const Panel& panel) const noexcept {
+  const int64_t column = tap * padded_out_ + panel.first;
+  return {.words = words_.data<uint32_t>() + column * word_rows_,
+          .scales = scales_.data<float>() + column * groups_,
+          .biases = biases_.data<float>() + column * groups_,
+          .groups = groups_,
+          .group_size = group_size_,
+          .bits = bits_,
+          .width = panel.width};
+}
+
+/// visit(tap, output channel, start of its panel in columns, its lane, the panel's width).
+template <typename Visit>
+void PanelWeight::for_columns(int64_t taps, int64_t out, const Visit& visit) const {
+  for (int64_t tap = 0; tap < taps; ++tap) {
+    for (const Panel& panel : panels_) {
+      for (int64_t lane = 0; lane < panel.width && panel.first + lane < out; ++lane) {
+        visit(tap, panel.first + lane, tap * padded_out_ + panel.first, lane, panel.width);
+      }
+    }
+  }
+}
+
+void PanelWeight::pack_floats(const Tensor& dense, int64_t taps, int64_t in, int64_t out) {
+  channels_ = in;
+  floats_ = Tensor::zeros(DType::f32, {taps * padded_out_ * in});
+  const float* from = dense.data<float>();  // (out, taps, in)
+  float* to = floats_.mutable_data<float>();
+  for_columns(taps, out, [&](int64_t tap, int64_t channel, int64_t base, int64_t lane, int64_t width) {
+    for (int64_t c = 0; c < in; ++c) to[base * in + c * width + lane] = from[(channel * taps + tap) * in + c];
+  });
+}
+
+void PanelWeight::pack_codes(const QuantizedWeight& packed) {
+  bits_ = packed.bits();
+  group_size_ = packed.group_size();
+  groups_ = packed.groups();
+  word_rows_ = packed.padded_in_channels() * bits_ / 32;
+  const int64_t taps = packed.taps();
+  const int64_t out = packed.out_channels();
+  words_ = Tensor::zeros(DType::u32, {taps * padded_out_ * word_rows_});
+  scales_ = Tensor::zeros(DType::f32, {taps * padded_out_ * groups_});
+  biases_ = Tensor::zeros(DType::f32, {taps * padded_out_ * groups_});
+  const uint32_t* from = packed.words().data<uint32_t>();
+  uint32_t* words = words_.mutable_data<uint32_t>();
+  float* scales = scales_.mutable_data<float>();
+  float* biases = biases_.mutable_data<float>();
+  for_columns(taps, out, [&](int64_t tap, int64_t channel, int64_t base, int64_t lane, int64_t width) {
+    for (int64_t row = 0; row < word_rows_; ++row) {
+      const uint32_t word =
+          taps == 1 ? from[channel * word_rows_ + row] : from[(tap * word_rows_ + row) * out + channel];
+      words[base * word_rows_ + row * width + lane] = reordered(word, bits_);
+    }
+    for (int64_t group = 0; group < groups_; ++group) {
+      scales[base * groups_ + group * width + lane] = packed.scale(tap, group, channel);
+      biases[base * groups_ + group * width + lane] = packed.bias(tap, group, channel);
+    }
+  });
+}
+
+}  // namespace lattice::cpu

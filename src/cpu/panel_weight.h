@@ -1,0 +1,47 @@
+#pragma once
+
+#include <vector>
+
+#include "backend.h"
+#include "cpu/kernels/kernels.h"
+#include "lattice/conv_weight.h"
+
+namespace lattice::cpu {
+
+struct Panel {
+  int64_t first;  // output channel
+  int64_t width;  // a multiple of the kernels' lanes; channels beyond C_out are zero
+};
+
+/// A weight as panels of output channels: of float32 for a floating weight, of codes with scales and biases for a
+/// packed one, laid out so that a product, or the decoding before it, reads everything in order.
+class PanelWeight final : public PreparedWeight {
+ public:
+  PanelWeight(const ConvWeight& weight, const Kernels& kernels);
+
+  const std::vector<Panel>& panels() const noexcept { return panels_; }
+  bool is_packed() const noexcept { return words_.defined(); }
+  int64_t groups() const noexcept { return groups_; }
+  int64_t group_size() const noexcept { return group_size_; }
+
+  /// A floating weight's panel for a tap, (C_in, width).
+  const float* floats(int64_t tap, const Panel& panel) const noexcept;
+  /// A packed weight's, to be decoded.
+  PanelCodes codes(int64_t tap, const Panel& panel) const noexcept;
+
+ private:
+  void pack_floats(const Tensor& dense, int64_t taps, int64_t in, int64_t out);
+  void pack_codes(const QuantizedWeight& packed);
+  template <typename Visit>
+  void for_columns(int64_t taps, int64_t out, const Visit& visit) const;
+
+  // Panel p of tap k starts at (k * padded_out + p.first) * rows of each of these.
+  std::vector<Panel> panels_;
+  int64_t padded_out_ = 0;
+  int64_t channels_ = 0;
+  Tensor floats_;
+  int64_t bits_ = 0, group_size_ = 0, groups_ = 0, word_rows_ = 0;
+  Tensor words_, scales_, biases_;
+};
+
+}  // namespace lattice::cpu
