@@ -22,6 +22,10 @@ namespace lattice {
 class PreparedWeight {
  public:
   virtual ~PreparedWeight() = default;
+
+  /// Whether this form holds a floating weight bit for bit, and that weight, (C_out, K, C_in), from it.
+  virtual bool is_whole() const noexcept { return false; }
+  virtual Tensor unpacked() const { return {}; }
 };
 
 /// The rows of a join: for each output row the row of either side, or -1.

@@ -43,12 +43,15 @@ struct ConvWeight::Data {
   std::variant<Tensor, QuantizedWeight> weight;
   Triple kernel_size;
   int64_t in_channels = 0, out_channels = 0;
-  std::mutex mutex;  // guards panels
+  std::recursive_mutex mutex;  // guards panels and a floating weight; a backend that prepares asks for the weight
   std::vector<Panels> panels;
+  const PreparedWeight* replacement = nullptr;  // of a floating weight that is undefined
+  int64_t nbytes = 0;
 
   explicit Data(Tensor dense)
       : weight(dense.rank() == 2 ? dense.reshaped({dense.size(0), 1, 1, 1, dense.size(1)}) : dense) {
     const Shape& shape = std::get<Tensor>(weight).shape();
+    nbytes = static_cast<int64_t>(dense.nbytes());
     kernel_size = {shape[1], shape[2], shape[3]};
     out_channels = shape[0];
     in_channels = shape[4];
@@ -56,6 +59,7 @@ struct ConvWeight::Data {
 
   explicit Data(QuantizedWeight packed) : weight(std::move(packed)) {
     const auto& quantized = std::get<QuantizedWeight>(weight);
+    nbytes = quantized.nbytes();
     kernel_size = quantized.kernel_size();
     out_channels = quantized.out_channels();
     in_channels = quantized.in_channels();
@@ -96,12 +100,15 @@ bool ConvWeight::is_packed() const noexcept {
   return std::holds_alternative<QuantizedWeight>(data_->weight);
 }
 
-const Tensor& ConvWeight::dense() const {
+Tensor ConvWeight::dense() const {
   if (is_packed()) {
     fail(ErrorCode::invalid_argument, "{}: a packed weight was asked for as a floating one; use packed().dequantize()",
          kOperation);
   }
-  return std::get<Tensor>(data_->weight);
+  const std::scoped_lock lock(data_->mutex);
+  if (const Tensor& dense = std::get<Tensor>(data_->weight); dense.defined()) return dense;
+  const auto& size = data_->kernel_size;
+  return data_->replacement->unpacked().reshaped({data_->out_channels, size.x, size.y, size.z, data_->in_channels});
 }
 
 const QuantizedWeight& ConvWeight::packed() const {
@@ -126,8 +133,7 @@ int64_t ConvWeight::out_channels() const noexcept {
 }
 
 int64_t ConvWeight::nbytes() const noexcept {
-  if (const auto* packed = std::get_if<QuantizedWeight>(&data_->weight)) return packed->nbytes();
-  return static_cast<int64_t>(std::get_if<Tensor>(&data_->weight)->nbytes());
+  return data_->nbytes;
 }
 
 const PreparedWeight& ConvWeight::prepared(const Backend& backend) const {
@@ -138,7 +144,12 @@ const PreparedWeight& ConvWeight::prepared(const Backend& backend) const {
   }
   auto weight = backend.prepare(*this);
   data_->panels.push_back({backend.kind(), std::string(backend.isa()), std::move(weight)});
-  return *data_->panels.back().weight;
+  const PreparedWeight& added = *data_->panels.back().weight;
+  if (auto* dense = std::get_if<Tensor>(&data_->weight); dense != nullptr && dense->defined() && added.is_whole()) {
+    data_->replacement = &added;
+    *dense = {};
+  }
+  return added;
 }
 
 }  // namespace lattice

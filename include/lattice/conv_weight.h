@@ -14,7 +14,8 @@ class PreparedWeight;
 /// The weight of a convolution or linear layer, floating or packed: W[k] of shape (C_in, C_out) for each tap k.
 ///
 /// A handle to immutable data: copies share it, and any thread may use it. A backend packs it into panels of its own on
-/// first use; these are kept with the weight and shared by all sessions on that backend.
+/// first use; these are kept with the weight and shared by all sessions on that backend. Where panels hold a floating
+/// weight bit for bit, they replace the layout that it came in, so that it is in memory once.
 class ConvWeight {
  public:
   /// A floating weight (C_out, Kx, Ky, Kz, C_in), or (C_out, C_in) for a pointwise one, of f32, f16 or bf16.
@@ -25,8 +26,9 @@ class ConvWeight {
   static ConvWeight from_kernel_major(const Tensor& weight, Triple kernel_size);
 
   bool is_packed() const noexcept;
-  /// The floating weight, always (C_out, Kx, Ky, Kz, C_in). Throws invalid_argument on a packed one.
-  const Tensor& dense() const;
+  /// The floating weight, always (C_out, Kx, Ky, Kz, C_in); a copy, made from the panels, once they replaced it. Throws
+  /// invalid_argument on a packed one.
+  Tensor dense() const;
   /// Throws invalid_argument on a floating one.
   const QuantizedWeight& packed() const;
 

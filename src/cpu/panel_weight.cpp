@@ -16,15 +16,19 @@ uint32_t reordered(uint32_t word, int64_t bits) {
 }  // namespace
 
 PanelWeight::PanelWeight(const ConvWeight& weight, const Kernels& kernels) {
-  const int64_t out = weight.out_channels();
-  padded_out_ = (out + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
+  taps_ = weight.taps();
+  channels_ = weight.in_channels();
+  out_channels_ = weight.out_channels();
+  padded_out_ = (out_channels_ + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
   for (int64_t first = 0; first < padded_out_; first += kernels.panel_width) {
     panels_.push_back({first, std::min(kernels.panel_width, padded_out_ - first)});
   }
   if (weight.is_packed()) {
     pack_codes(weight.packed());
   } else {
-    pack_floats(weight.dense().to(DType::f32), weight.taps(), weight.in_channels(), out);
+    const Tensor dense = weight.dense();
+    is_whole_ = dense.dtype() == DType::f32;
+    pack_floats(dense.to(DType::f32));
   }
 }
 
@@ -45,24 +49,37 @@ PanelCodes PanelWeight::codes(int64_t tap, const Panel& panel) const noexcept {
 
 /// visit(tap, output channel, start of its panel in columns, its lane, the panel's width).
 template <typename Visit>
-void PanelWeight::for_columns(int64_t taps, int64_t out, const Visit& visit) const {
-  for (int64_t tap = 0; tap < taps; ++tap) {
+void PanelWeight::for_columns(const Visit& visit) const {
+  for (int64_t tap = 0; tap < taps_; ++tap) {
     for (const Panel& panel : panels_) {
-      for (int64_t lane = 0; lane < panel.width && panel.first + lane < out; ++lane) {
+      for (int64_t lane = 0; lane < panel.width && panel.first + lane < out_channels_; ++lane) {
         visit(tap, panel.first + lane, tap * padded_out_ + panel.first, lane, panel.width);
       }
     }
   }
 }
 
-void PanelWeight::pack_floats(const Tensor& dense, int64_t taps, int64_t in, int64_t out) {
-  channels_ = in;
-  floats_ = Tensor::zeros(DType::f32, {taps * padded_out_ * in});
+void PanelWeight::pack_floats(const Tensor& dense) {
+  floats_ = Tensor::zeros(DType::f32, {taps_ * padded_out_ * channels_});
   const float* from = dense.data<float>();  // (out, taps, in)
   float* to = floats_.mutable_data<float>();
-  for_columns(taps, out, [&](int64_t tap, int64_t channel, int64_t base, int64_t lane, int64_t width) {
-    for (int64_t c = 0; c < in; ++c) to[base * in + c * width + lane] = from[(channel * taps + tap) * in + c];
+  for_columns([&](int64_t tap, int64_t channel, int64_t base, int64_t lane, int64_t width) {
+    for (int64_t c = 0; c < channels_; ++c) {
+      to[base * channels_ + c * width + lane] = from[(channel * taps_ + tap) * channels_ + c];
+    }
   });
+}
+
+Tensor PanelWeight::unpacked() const {
+  Tensor dense = Tensor::empty(DType::f32, {out_channels_, taps_, channels_});
+  const float* from = floats_.data<float>();
+  float* to = dense.mutable_data<float>();
+  for_columns([&](int64_t tap, int64_t channel, int64_t base, int64_t lane, int64_t width) {
+    for (int64_t c = 0; c < channels_; ++c) {
+      to[(channel * taps_ + tap) * channels_ + c] = from[base * channels_ + c * width + lane];
+    }
+  });
+  return dense;
 }
 
 void PanelWeight::pack_codes(const QuantizedWeight& packed) {
@@ -70,19 +87,17 @@ void PanelWeight::pack_codes(const QuantizedWeight& packed) {
   group_size_ = packed.group_size();
   groups_ = packed.groups();
   word_rows_ = packed.padded_in_channels() * bits_ / 32;
-  const int64_t taps = packed.taps();
-  const int64_t out = packed.out_channels();
-  words_ = Tensor::zeros(DType::u32, {taps * padded_out_ * word_rows_});
-  scales_ = Tensor::zeros(DType::f32, {taps * padded_out_ * groups_});
-  biases_ = Tensor::zeros(DType::f32, {taps * padded_out_ * groups_});
+  words_ = Tensor::zeros(DType::u32, {taps_ * padded_out_ * word_rows_});
+  scales_ = Tensor::zeros(DType::f32, {taps_ * padded_out_ * groups_});
+  biases_ = Tensor::zeros(DType::f32, {taps_ * padded_out_ * groups_});
   const uint32_t* from = packed.words().data<uint32_t>();
   uint32_t* words = words_.mutable_data<uint32_t>();
   float* scales = scales_.mutable_data<float>();
   float* biases = biases_.mutable_data<float>();
-  for_columns(taps, out, [&](int64_t tap, int64_t channel, int64_t base, int64_t lane, int64_t width) {
+  for_columns([&](int64_t tap, int64_t channel, int64_t base, int64_t lane, int64_t width) {
     for (int64_t row = 0; row < word_rows_; ++row) {
       const uint32_t word =
-          taps == 1 ? from[channel * word_rows_ + row] : from[(tap * word_rows_ + row) * out + channel];
+          taps_ == 1 ? from[channel * word_rows_ + row] : from[(tap * word_rows_ + row) * out_channels_ + channel];
       words[base * word_rows_ + row * width + lane] = reordered(word, bits_);
     }
     for (int64_t group = 0; group < groups_; ++group) {

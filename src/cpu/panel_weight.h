@@ -19,6 +19,9 @@ class PanelWeight final : public PreparedWeight {
  public:
   PanelWeight(const ConvWeight& weight, const Kernels& kernels);
 
+  bool is_whole() const noexcept override { return is_whole_; }
+  Tensor unpacked() const override;
+
   const std::vector<Panel>& panels() const noexcept { return panels_; }
   bool is_packed() const noexcept { return words_.defined(); }
   int64_t groups() const noexcept { return groups_; }
@@ -30,15 +33,16 @@ class PanelWeight final : public PreparedWeight {
   PanelCodes codes(int64_t tap, const Panel& panel) const noexcept;
 
  private:
-  void pack_floats(const Tensor& dense, int64_t taps, int64_t in, int64_t out);
+  void pack_floats(const Tensor& dense);
   void pack_codes(const QuantizedWeight& packed);
   template <typename Visit>
-  void for_columns(int64_t taps, int64_t out, const Visit& visit) const;
+  void for_columns(const Visit& visit) const;
 
   // Panel p of tap k starts at (k * padded_out + p.first) * rows of each of these.
   std::vector<Panel> panels_;
   int64_t padded_out_ = 0;
-  int64_t channels_ = 0;
+  int64_t taps_ = 0, channels_ = 0, out_channels_ = 0;
+  bool is_whole_ = false;
   Tensor floats_;
   int64_t bits_ = 0, group_size_ = 0, groups_ = 0, word_rows_ = 0;
   Tensor words_, scales_, biases_;
