@@ -8,7 +8,7 @@ set(LAYERS
   "lattice/conv_geometry.h|^conv_geometry.cpp"
   "lattice/(sparse_tensor|relation|quantized_weight|conv_weight|epilogue|backend_kind|numerics).h|^(sparse_tensor|relation|quantized_weight|epilogue|numerics).cpp|^activation.h|^weight_rules.h"
   "lattice/safetensors.h|lattice/point_file.h|^io/"
-  "lattice/(conv|pool|algebra|feature|voxelize).h"
+  "lattice/(conv|pool|algebra|feature|voxelize|dense).h"
   "^backend.h|^conv_weight.cpp"
   "^reference/|^cpu/"
   "lattice/session.h|^session.cpp"

@@ -1,0 +1,93 @@
+#include "lattice/dense.h"
+
+#include <string_view>
+
+#include "fail.h"
+
+namespace lattice {
+namespace {
+
+/// How far apart neighbours stand in a grid, in elements.
+struct GridSteps {
+  int64_t batch, channel, x, y, z;
+};
+
+struct Grid {
+  Triple extent;
+  int64_t batches;
+};
+
+Grid checked_grid(std::string_view operation, const SparseTensor& x, const std::optional<Triple>& extent,
+                  const std::optional<int64_t>& batches) {
+  if (!extent && !x.extent()) {
+    fail(ErrorCode::invalid_argument, "{}: the tensor has no extent, and none was given; pass the grid's sizes",
+         operation);
+  }
+  const Grid grid = {extent ? *extent : *x.extent(), batches.value_or(x.support()->batches())};
+  if (grid.extent.x < 1 || grid.extent.y < 1 || grid.extent.z < 1) {
+    fail(ErrorCode::invalid_argument, "{}: extent {} must be at least 1 on every axis", operation,
+         to_string(grid.extent));
+  }
+  if (grid.batches < 0) {
+    fail(ErrorCode::invalid_argument, "{}: batches {} must be at least 0; leave it out to take the largest batch + 1",
+         operation, grid.batches);
+  }
+  const auto coords = x.support()->coords();
+  for (size_t row = 0; row < coords.size(); ++row) {
+    const Coord& c = coords[row];
+    if (c.batch >= grid.batches || c.x < 0 || c.x >= grid.extent.x || c.y < 0 || c.y >= grid.extent.y || c.z < 0 ||
+        c.z >= grid.extent.z) {
+      fail(ErrorCode::invalid_argument, "{}: row {} at {} lies outside {} batches of extent {}; pass a larger one",
+           operation, row, to_string(c), grid.batches, to_string(grid.extent));
+    }
+  }
+  return grid;
+}
+
+template <typename T>
+void scatter(const SparseTensor& x, const GridSteps& steps, T* to) {
+  const int64_t channels = x.channels();
+  const T* from = static_cast<const T*>(x.features().raw());
+  const auto coords = x.support()->coords();
+  // Backwards, so that the first of several rows at one coordinate is what stays.
+  for (auto row = static_cast<int64_t>(coords.size()) - 1; row >= 0; --row) {
+    const Coord& c = coords[static_cast<size_t>(row)];
+    T* cell = to + c.batch * steps.batch + c.x * steps.x + c.y * steps.y + c.z * steps.z;
+    for (int64_t channel = 0; channel < channels; ++channel) {
+      cell[channel * steps.channel] = from[row * channels + channel];
+    }
+  }
+}
+
+Tensor scattered(const SparseTensor& x, Shape shape, const GridSteps& steps) {
+  Tensor grid = Tensor::zeros(x.dtype(), std::move(shape));
+  if (x.dtype() == DType::f32) {
+    scatter(x, steps, static_cast<float*>(grid.mutable_raw()));
+  } else {  // f16 and bf16 move alike
+    scatter(x, steps, static_cast<uint16_t*>(grid.mutable_raw()));
+  }
+  return grid;
+}
+
+}  // namespace
+
+Tensor to_dense(const SparseTensor& x, std::optional<Triple> extent, std::optional<int64_t> batches) {
+  const Grid grid = checked_grid("to_dense", x, extent, batches);
+  const auto& [ex, ey, ez] = grid.extent;
+  Shape shape = {grid.batches, x.channels(), ex, ey, ez};
+  element_count(shape);  // throws where the steps below would not be countable
+  const int64_t cells = ex * ey * ez;
+  return scattered(x, std::move(shape),
+                   {.batch = x.channels() * cells, .channel = cells, .x = ey * ez, .y = ez, .z = 1});
+}
+
+Tensor to_birds_eye(const SparseTensor& x, std::optional<Triple> extent, std::optional<int64_t> batches) {
+  const Grid grid = checked_grid("to_birds_eye", x, extent, batches);
+  const auto& [ex, ey, ez] = grid.extent;
+  element_count({grid.batches, x.channels(), ex, ey, ez});
+  const int64_t cells = ex * ey * ez;
+  return scattered(x, {grid.batches, x.channels() * ez, ey, ex},
+                   {.batch = x.channels() * cells, .channel = cells, .x = 1, .y = ex, .z = ey * ex});
+}
+
+}  // namespace lattice
