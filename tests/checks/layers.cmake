@@ -13,7 +13,7 @@ set(LAYERS
   "^reference/|^cpu/"
   "lattice/session.h|^session.cpp"
   "^ops/"
-  "lattice/nn.h|^nn/"
+  "lattice/nn.h|lattice/nn2d.h|^nn/"
   "lattice/minkunet.h|^models/"
   "^cli/")
 
