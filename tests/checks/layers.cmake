@@ -14,7 +14,7 @@ set(LAYERS
   "lattice/session.h|^session.cpp"
   "^ops/"
   "lattice/nn.h|lattice/nn2d.h|^nn/"
-  "lattice/minkunet.h|^models/"
+  "lattice/(minkunet|detectors).h|^models/"
   "^cli/")
 
 function(layer_of path result)

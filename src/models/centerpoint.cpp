@@ -1,0 +1,128 @@
+#include <utility>
+
+#include "fail.h"
+#include "models/detector_layers.h"
+
+namespace lattice {
+
+struct CenterPointEncoder::Layers {
+  DetectorBackbone backbone;
+  NormedLayer<Conv3d> out;
+};
+
+namespace {
+
+constexpr size_t kStages = 4;
+
+CenterPointEncoder::Stages staged(std::vector<SparseTensor> stages, SparseTensor out) {
+  return {std::move(stages[0]), std::move(stages[1]), std::move(stages[2]), std::move(stages[3]), std::move(out)};
+}
+
+template <typename Layers, typename Apply>
+CenterPointEncoder::Stages run(Layers& layers, const SparseTensor& x, Apply apply) {
+  std::vector<SparseTensor> stages = run_backbone(layers.backbone, x, apply);
+  SparseTensor out = apply(layers.out, stages.back(), Tensor());
+  return staged(std::move(stages), std::move(out));
+}
+
+template <typename Layers, typename Visit>
+void visit_layers(Layers& layers, Visit& visit) {
+  visit_backbone(layers.backbone, visit);
+  visit(layers.out);
+}
+
+NormedLayer<Conv3d> make_out(LayerSource& source) {
+  return make_conv(source, "conv_out.0", "conv_out.1",
+                   {.in_channels = 128,
+                    .out_channels = 128,
+                    .kernel_size = {1, 1, 3},
+                    .stride = {1, 1, 2},
+                    .bias = false,
+                    .support = SupportRule::regular});
+}
+
+void check_input(const SparseTensor& x, int64_t in_channels) {
+  if (!x.extent()) {
+    fail(ErrorCode::invalid_argument,
+         "centerpoint: the input has no extent, which decides what its strided layers keep; make its coordinates with "
+         "one, such as (1440, 1440, 41)");
+  }
+  if (x.channels() != in_channels) {
+    fail(ErrorCode::invalid_argument, "centerpoint: the input has {} channels, the network takes {}", x.channels(),
+         in_channels);
+  }
+}
+
+/// Runs nothing but relations: what layers cost.
+class LayerCost {
+ public:
+  explicit LayerCost(Session& session) : session_(session) {}
+  SparseTensor operator()(const NormedLayer<SubmConv3d>& layer, const SparseTensor& x, const Tensor&) {
+    return cost(layer, x, RelationKind::submanifold);
+  }
+  SparseTensor operator()(const NormedLayer<Conv3d>& layer, const SparseTensor& x, const Tensor&) {
+    return cost(layer, x, RelationKind::regular);
+  }
+  double operations() const { return operations_; }
+
+ private:
+  template <typename Conv>
+  SparseTensor cost(const NormedLayer<Conv>& layer, const SparseTensor& x, RelationKind kind) {
+    const RelatedSupport related = session_.relate(kind, x.support(), layer.conv.geometry(), nullptr, "centerpoint");
+    operations_ += 2.0 * static_cast<double>(related.relation->edges()) *
+                   static_cast<double>(layer.conv.in_channels() * layer.conv.out_channels());
+    return {related.output, Tensor::empty(DType::f32, {related.output->rows(), 1})};
+  }
+
+  Session& session_;
+  double operations_ = 0;
+};
+
+}  // namespace
+
+CenterPointEncoder CenterPointEncoder::seeded(Session& session, const SparseTensor& calibration, uint64_t seed) {
+  check_input(calibration, calibration.channels());
+  const auto source = seeded_layers(seed);
+  DetectorBackbone backbone = make_backbone(*source, calibration.channels(), kStages);
+  auto layers = std::make_shared<Layers>(Layers{std::move(backbone), make_out(*source)});
+  run(*layers, calibration, LayerCalibration(session));
+  return CenterPointEncoder(std::move(layers));
+}
+
+CenterPointEncoder CenterPointEncoder::from_spconv(const WeightByName& weight, float eps) {
+  const auto source = spconv_layers(weight, "", eps);
+  DetectorBackbone backbone = make_backbone(*source, 0, kStages);
+  return CenterPointEncoder(std::make_shared<Layers>(Layers{std::move(backbone), make_out(*source)}));
+}
+
+CenterPointEncoder CenterPointEncoder::quantized(int64_t bits, std::optional<int64_t> group_size) const {
+  auto layers = std::make_shared<Layers>(*layers_);
+  LayerPacking packing{bits, group_size};
+  visit_layers(*layers, packing);
+  return CenterPointEncoder(std::move(layers));
+}
+
+CenterPointEncoder::Stages CenterPointEncoder::operator()(Session& session, const SparseTensor& x) const {
+  check_input(x, in_channels());
+  return run(*layers_, x, LayerRun(session));
+}
+
+double CenterPointEncoder::gflop(Session& session, const Support& x) const {
+  LayerCost cost(session);
+  const SparseTensor input(x, Tensor::empty(DType::f32, {x->rows(), 1}));
+  const std::vector<SparseTensor> stages = run_backbone(layers_->backbone, input, cost);
+  cost(layers_->out, stages.back(), Tensor());
+  return cost.operations() / 1e9;
+}
+
+int64_t CenterPointEncoder::weight_bytes() const {
+  LayerBytes bytes;
+  visit_layers(*layers_, bytes);
+  return bytes.total;
+}
+
+int64_t CenterPointEncoder::in_channels() const {
+  return layers_->backbone.input.conv.in_channels();
+}
+
+}  // namespace lattice
