@@ -1,6 +1,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <unordered_map>
 
 #include "coord_index.h"
 #include "cpu/cpu_backend.h"
@@ -21,6 +22,30 @@ bool place_of(const float* point, const VoxelizeOptions& options, std::array<flo
   return true;
 }
 
+bool lies_inside(const Coord& c, const Triple& extent) {
+  return c.x >= 0 && c.x < extent.x && c.y >= 0 && c.y < extent.y && c.z >= 0 && c.z < extent.z;
+}
+
+/// Keeps the first `most` voxels of each batch, and gives the points of the others row -1; their number.
+int64_t keep_first_voxels(int64_t most, std::vector<Coord>& coords, std::vector<int32_t>& point_row) {
+  std::unordered_map<int32_t, int64_t> kept_of_batch;
+  std::vector<int32_t> kept_row(coords.size(), -1);
+  size_t kept = 0;
+  for (size_t row = 0; row < coords.size(); ++row) {
+    if (++kept_of_batch[coords[row].batch] > most) continue;
+    kept_row[row] = static_cast<int32_t>(kept);
+    coords[kept++] = coords[row];
+  }
+  coords.resize(kept);
+  int64_t beyond = 0;
+  for (int32_t& row : point_row) {
+    if (row < 0) continue;
+    row = kept_row[static_cast<size_t>(row)];
+    if (row < 0) ++beyond;
+  }
+  return beyond;
+}
+
 }  // namespace
 
 Voxels CpuBackend::voxelize(const Tensor& points, const Tensor& features, const VoxelizeOptions& options,
@@ -28,29 +53,40 @@ Voxels CpuBackend::voxelize(const Tensor& points, const Tensor& features, const 
   const int64_t count = points.size(0);
   const float* xyz = points.data<float>();
   const int32_t* batches = batch.defined() ? batch.data<int32_t>() : nullptr;
-  DistinctCoords voxels(count);
+  const std::optional<Triple> extent = grid_extent(options);
+  DistinctCoords distinct(count);
   std::vector<int32_t> point_row(static_cast<size_t>(count), -1);
-  int64_t dropped = 0;
+  int64_t dropped = 0, out_of_range = 0, beyond_voxels = 0, beyond_points = 0;
   for (int64_t i = 0; i < count; ++i) {
     std::array<float, 3> place;
     if (!place_of(xyz + i * 3, options, place)) {
       ++dropped;
       continue;
     }
-    point_row[static_cast<size_t>(i)] =
-        voxels.add({batches ? batches[i] : 0, static_cast<int32_t>(std::floor(place[0])),
-                    static_cast<int32_t>(std::floor(place[1])), static_cast<int32_t>(std::floor(place[2]))});
+    const Coord voxel = {batches ? batches[i] : 0, static_cast<int32_t>(std::floor(place[0])),
+                         static_cast<int32_t>(std::floor(place[1])), static_cast<int32_t>(std::floor(place[2]))};
+    if (extent && !lies_inside(voxel, *extent)) {
+      ++out_of_range;
+      continue;
+    }
+    point_row[static_cast<size_t>(i)] = distinct.add(voxel);
   }
-  std::vector<Coord> coords = voxels.take();
+  std::vector<Coord> coords = distinct.take();
+  if (options.most_voxels) beyond_voxels = keep_first_voxels(*options.most_voxels, coords, point_row);
   const auto rows = static_cast<int64_t>(coords.size());
   const int64_t channels = features.size(1);
 
   std::vector<int32_t> counts(static_cast<size_t>(rows), 0);
   std::vector<double> sums(static_cast<size_t>(rows * channels), 0.0);
+  const int64_t most_points = options.most_points.value_or(-1);
   const float* from = features.data<float>();
   for (int64_t i = 0; i < count; ++i, from += channels) {
     const int32_t row = point_row[static_cast<size_t>(i)];
     if (row < 0) continue;
+    if (counts[static_cast<size_t>(row)] == most_points) {
+      ++beyond_points;
+      continue;
+    }
     ++counts[static_cast<size_t>(row)];
     for (int64_t c = 0; c < channels; ++c) sums[static_cast<size_t>(row * channels + c)] += double{from[c]};
   }
@@ -62,10 +98,13 @@ Voxels CpuBackend::voxelize(const Tensor& points, const Tensor& features, const 
       to[row * channels + c] = static_cast<float>(sums[static_cast<size_t>(row * channels + c)] / divisor);
     }
   }
-  return {.tensor = SparseTensor(CoordSet::make(std::move(coords)), std::move(reduced)),
+  return {.tensor = SparseTensor(CoordSet::make(std::move(coords), 1, extent), std::move(reduced)),
           .point_row = std::move(point_row),
           .counts = std::move(counts),
-          .dropped = dropped};
+          .dropped = dropped,
+          .out_of_range = out_of_range,
+          .beyond_voxels = beyond_voxels,
+          .beyond_points = beyond_points};
 }
 
 Tensor CpuBackend::devoxelize(const SparseTensor& voxels, const Tensor& points, const VoxelizeOptions& options,

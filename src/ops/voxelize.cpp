@@ -13,6 +13,11 @@ namespace {
 
 constexpr int64_t kMostRows = std::numeric_limits<int32_t>::max();
 
+/// Voxels of the grid along an axis, as spconv counts them: in float32, to nearest.
+double cells_along(const VoxelizeOptions& options, size_t axis) {
+  return std::round(((*options.upper)[axis] - options.origin[axis]) / options.voxel_size[axis]);
+}
+
 void check_grid(std::string_view operation, const VoxelizeOptions& options) {
   for (const float size : options.voxel_size) {
     if (!std::isfinite(size) || size <= 0) {
@@ -25,6 +30,28 @@ void check_grid(std::string_view operation, const VoxelizeOptions& options) {
       fail(ErrorCode::invalid_argument, "{}: origin ({}) must be finite on every axis; it is in metres", operation,
            fmt::join(options.origin, ", "));
     }
+  }
+}
+
+/// What only voxelize looks at.
+void check_limits(const VoxelizeOptions& options) {
+  if (options.upper) {
+    for (size_t axis = 0; axis < 3; ++axis) {
+      const double cells = cells_along(options, axis);
+      if (!(cells >= 1 && cells <= static_cast<double>(kMostRows))) {
+        fail(ErrorCode::invalid_argument,
+             "voxelize: upper ({}) must lie 1 to 2^31 - 1 voxels above origin ({}) on every axis; it is in metres",
+             fmt::join(*options.upper, ", "), fmt::join(options.origin, ", "));
+      }
+    }
+  }
+  if (options.most_points && *options.most_points < 1) {
+    fail(ErrorCode::invalid_argument, "voxelize: most_points {} must be at least 1; leave it out for no limit",
+         *options.most_points);
+  }
+  if (options.most_voxels && *options.most_voxels < 1) {
+    fail(ErrorCode::invalid_argument, "voxelize: most_voxels {} must be at least 1; leave it out for no limit",
+         *options.most_voxels);
   }
 }
 
@@ -76,9 +103,16 @@ void check_batch(std::string_view operation, const Tensor& batch, int64_t points
 
 }  // namespace
 
+std::optional<Triple> grid_extent(const VoxelizeOptions& options) {
+  if (!options.upper) return std::nullopt;
+  const auto cells = [&](size_t axis) { return static_cast<int64_t>(cells_along(options, axis)); };
+  return Triple(cells(0), cells(1), cells(2));
+}
+
 Voxels voxelize(Session& session, const Tensor& points, const Tensor& features, const VoxelizeOptions& options,
                 const Tensor& batch) {
   check_grid("voxelize", options);
+  check_limits(options);
   check_points("voxelize", points);
   check_point_features(features, points.size(0));
   check_batch("voxelize", batch, points.size(0));

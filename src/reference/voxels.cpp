@@ -1,4 +1,5 @@
 #include <cmath>
+#include <map>
 
 #include "reference/reference.h"
 
@@ -31,6 +32,10 @@ Point floor_of(const Point& point) {
 
 int32_t batch_of(const Tensor& batch, int64_t row) {
   return batch.defined() ? batch.data<int32_t>()[row] : 0;
+}
+
+bool lies_inside(const Coord& c, const Triple& extent) {
+  return c.x >= 0 && c.x < extent.x && c.y >= 0 && c.y < extent.y && c.z >= 0 && c.z < extent.z;
 }
 
 bool is_finite(const float* point) {
@@ -76,7 +81,9 @@ Voxels ReferenceBackend::voxelize(const Tensor& points, const Tensor& features, 
   std::vector<Coord> coords;
   std::vector<int32_t> point_row, counts;
   std::vector<double> sums;
-  int64_t dropped = 0;
+  int64_t dropped = 0, out_of_range = 0, beyond_voxels = 0, beyond_points = 0;
+  const std::optional<Triple> extent = grid_extent(options);
+  std::map<int32_t, int64_t> voxels_of_batch;
   FirstRows voxel_rows;
   for (int64_t point = 0; point < points.size(0); ++point) {
     const Point p = lattice_point(points.data<float>() + 3 * point, options);
@@ -86,13 +93,29 @@ Voxels ReferenceBackend::voxelize(const Tensor& points, const Tensor& features, 
       ++dropped;
       continue;
     }
-    if (voxel_rows.insert(*coord, static_cast<int64_t>(coords.size()))) {
+    if (extent && !lies_inside(*coord, *extent)) {
+      point_row.push_back(-1);
+      ++out_of_range;
+      continue;
+    }
+    if (!voxel_rows.find(*coord)) {
+      if (options.most_voxels && voxels_of_batch[coord->batch] == *options.most_voxels) {
+        point_row.push_back(-1);
+        ++beyond_voxels;
+        continue;
+      }
+      ++voxels_of_batch[coord->batch];
+      voxel_rows.insert(*coord, static_cast<int64_t>(coords.size()));
       coords.push_back(*coord);
       counts.push_back(0);
       sums.resize(sums.size() + at(channels), 0.0);
     }
     const int32_t row = *voxel_rows.find(*coord);
     point_row.push_back(row);
+    if (options.most_points && counts[at(row)] == *options.most_points) {
+      ++beyond_points;
+      continue;
+    }
     ++counts[at(row)];
     for (int64_t channel = 0; channel < channels; ++channel) {
       sums[at(row * channels + channel)] += double{features.data<float>()[point * channels + channel]};
@@ -102,10 +125,14 @@ Voxels ReferenceBackend::voxelize(const Tensor& points, const Tensor& features, 
     for (size_t i = 0; i < sums.size(); ++i) sums[i] /= counts[i / at(channels)];
   }
   const auto rows = static_cast<int64_t>(coords.size());
-  return {.tensor = SparseTensor(CoordSet::make(std::move(coords)), rounded(sums, DType::f32, {rows, channels})),
-          .point_row = std::move(point_row),
-          .counts = std::move(counts),
-          .dropped = dropped};
+  return {
+      .tensor = SparseTensor(CoordSet::make(std::move(coords), 1, extent), rounded(sums, DType::f32, {rows, channels})),
+      .point_row = std::move(point_row),
+      .counts = std::move(counts),
+      .dropped = dropped,
+      .out_of_range = out_of_range,
+      .beyond_voxels = beyond_voxels,
+      .beyond_points = beyond_points};
 }
 
 Tensor ReferenceBackend::devoxelize(const SparseTensor& voxels, const Tensor& points, const VoxelizeOptions& options,

@@ -1,5 +1,6 @@
 #include "lattice/voxelize.h"
 
+#include "exact_error.h"
 #include "ops/sparse_examples.h"
 
 namespace lattice {
@@ -56,6 +57,51 @@ TEST_P(VoxelizeTest, DropsWhatHasNoVoxel) {
   EXPECT_THAT(coords_of(voxels.tensor.support()),
               ElementsAre(Coord{0, 0, 0, 0}, Coord{0, 0, 0, std::numeric_limits<int32_t>::min()}));
   EXPECT_THAT(numbers(voxels.tensor.features()), ElementsAre(5, 6));
+}
+
+TEST_P(VoxelizeTest, KeepsTheGridAlone) {
+  VoxelizeOptions options = half_metre_;
+  options.origin = {-1, 0, 0};
+  options.upper = {1, 1, 0.6F};  // 4 x 2 x 1 voxels: 1.2 rounds to 1
+  const Tensor points = f32({-1, 0, 0, 0.9F, 0.9F, 0.4F, 1, 0, 0, -1.1F, 0, 0, 0, 0, 0.55F, kNan, 0, 0}, {6, 3});
+  const Voxels voxels = voxelize(session_, points, f32({1, 2, 3, 4, 5, 6}, {6, 1}), options);
+  EXPECT_EQ(voxels.tensor.extent(), Triple(4, 2, 1));
+  EXPECT_THAT(coords_of(voxels.tensor.support()), ElementsAre(Coord{0, 0, 0, 0}, Coord{0, 3, 1, 0}));
+  EXPECT_THAT(voxels.point_row, ElementsAre(0, 1, -1, -1, -1, -1));
+  EXPECT_EQ(voxels.out_of_range, 3);
+  EXPECT_EQ(voxels.dropped, 1);
+}
+
+TEST_P(VoxelizeTest, LimitsPointsAndVoxels) {
+  VoxelizeOptions options = half_metre_;
+  options.most_points = 2;
+  options.most_voxels = 2;
+  // Batch 0 meets voxels 0, 1, 0, 2 (too many), 0 (full), 1; batch 1 has a count of its own.
+  const Tensor points = f32({0, 0, 0, 0.6F, 0, 0, 0.1F, 0, 0, 1.1F, 0, 0, 0.2F, 0, 0, 1.2F, 0, 0, 0.7F, 0, 0}, {7, 3});
+  const Tensor batch = Tensor::from(std::vector<int32_t>{0, 0, 0, 0, 0, 1, 0}, {7});
+  const Voxels voxels = voxelize(session_, points, f32({1, 2, 4, 8, 16, 32, 64}, {7, 1}), options, batch);
+  EXPECT_THAT(coords_of(voxels.tensor.support()), ElementsAre(Coord{0, 0, 0, 0}, Coord{0, 1, 0, 0}, Coord{1, 2, 0, 0}));
+  EXPECT_THAT(voxels.point_row, ElementsAre(0, 1, 0, -1, 0, 2, 1));
+  EXPECT_THAT(voxels.counts, ElementsAre(2, 2, 1));
+  EXPECT_THAT(numbers(voxels.tensor.features()), ElementsAre(2.5, 33, 32));
+  EXPECT_EQ(voxels.beyond_points, 1);
+  EXPECT_EQ(voxels.beyond_voxels, 1);
+  EXPECT_EQ(voxels.dropped, 0);
+}
+
+TEST_P(VoxelizeTest, RefusesLimitsThatLimitNothing) {
+  const auto with = [&](auto set) {
+    VoxelizeOptions options = half_metre_;
+    set(options);
+    return [this, options] { voxelize(session_, f32({0, 0, 0}, {1, 3}), f32({1}, {1, 1}), options); };
+  };
+  expect_error(with([](VoxelizeOptions& o) { o.most_points = 0; }),
+               "voxelize: most_points 0 must be at least 1; leave it out for no limit");
+  expect_error(with([](VoxelizeOptions& o) { o.most_voxels = -1; }),
+               "voxelize: most_voxels -1 must be at least 1; leave it out for no limit");
+  for (const float upper : {0.0F, -1.0F, kNan, kInf, 2e9F}) {
+    EXPECT_THROW(with([&](VoxelizeOptions& o) { o.upper = {1, 1, upper}; })(), Error) << upper;
+  }
 }
 
 TEST_P(VoxelizeTest, NoPoints) {
