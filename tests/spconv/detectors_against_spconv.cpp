@@ -1,9 +1,10 @@
 // Our detectors beside the same networks in torch with spconv (detectors.py): the same coordinates at every stage, and
-// features within 1e-5 of the stage's largest value in float32.
-//   LATTICE_SPCONV_DETECTORS=<folder of detectors.py> detectors_against_spconv
+// features within 1e-5 of the stage's largest value in float32; and our voxels beside spconv's (voxels.py).
+//   LATTICE_SPCONV_DETECTORS=<folder that both wrote to> detectors_against_spconv
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -12,9 +13,16 @@
 
 #include "lattice/detectors.h"
 #include "lattice/safetensors.h"
+#include "lattice/voxelize.h"
 
 namespace lattice {
 namespace {
+
+std::string folder() {
+  const char* folder = std::getenv("LATTICE_SPCONV_DETECTORS");
+  if (folder == nullptr) throw std::runtime_error("LATTICE_SPCONV_DETECTORS names no folder");
+  return folder;
+}
 
 class SpconvNetwork {
  public:
@@ -54,14 +62,59 @@ class SpconvNetwork {
   }
 
  private:
-  static std::string folder() {
-    const char* folder = std::getenv("LATTICE_SPCONV_DETECTORS");
-    if (folder == nullptr) throw std::runtime_error("LATTICE_SPCONV_DETECTORS names no folder");
-    return folder;
-  }
-
   SafetensorsFile file_;
 };
+
+struct VoxelCase {
+  const char* name;
+  VoxelizeOptions options;
+};
+
+TEST(AgainstSpconv, VoxelsAreTheSameInTheSameOrder) {
+  const std::array<VoxelCase, 3> cases = {{{"nuscenes",
+                                            {.voxel_size = {0.075F, 0.075F, 0.2F},
+                                             .origin = {-54, -54, -5},
+                                             .upper = {{54, 54, 3}},
+                                             .most_points = 10,
+                                             .most_voxels = 120000}},
+                                           {"few_points",
+                                            {.voxel_size = {0.3F, 0.3F, 0.4F},
+                                             .origin = {-30, -20, -3},
+                                             .upper = {{30, 40, 1}},
+                                             .most_points = 2,
+                                             .most_voxels = 60000}},
+                                           {"few_voxels",
+                                            {.voxel_size = {0.1F, 0.1F, 0.2F},
+                                             .origin = {-54, -54, -5},
+                                             .upper = {{54, 54, 3}},
+                                             .most_points = 5,
+                                             .most_voxels = 7000}}}};
+  const SafetensorsFile file = SafetensorsFile::open(std::filesystem::path(folder()) / "voxels.safetensors");
+  const Tensor features = file.tensor("points");
+  Tensor points = Tensor::empty(DType::f32, {features.size(0), 3});
+  for (int64_t i = 0; i < features.size(0); ++i) {
+    std::copy_n(features.data<float>() + i * 5, 3, points.mutable_data<float>() + i * 3);
+  }
+  Session session;
+  for (const auto& [name, options] : cases) {
+    SCOPED_TRACE(name);
+    const auto tensor = [&](const char* part) { return file.tensor(std::string(name) + part); };
+    const Voxels voxels = voxelize(session, points, features, options);
+    const Tensor coords = tensor(".coords"), counts = tensor(".counts"), means = tensor(".means");
+    ASSERT_EQ(voxels.tensor.rows(), coords.size(0));
+    for (int64_t row = 0; row < coords.size(0); ++row) {
+      const int32_t* c = coords.data<int32_t>() + 3 * row;
+      ASSERT_EQ(voxels.tensor.support()->coords()[static_cast<size_t>(row)], (Coord{0, c[0], c[1], c[2]})) << row;
+      ASSERT_EQ(voxels.counts[static_cast<size_t>(row)], counts.data<int32_t>()[row]) << row;
+      for (int64_t column = 0; column < 5; ++column) {
+        ASSERT_EQ(voxels.tensor.features().data<float>()[row * 5 + column], means.data<float>()[row * 5 + column]);
+      }
+    }
+    std::printf("%-10s %lld voxels; points out of range %lld, beyond the points %lld, beyond the voxels %lld\n", name,
+                static_cast<long long>(voxels.tensor.rows()), static_cast<long long>(voxels.out_of_range),
+                static_cast<long long>(voxels.beyond_points), static_cast<long long>(voxels.beyond_voxels));
+  }
+}
 
 TEST(AgainstSpconv, CenterPointEncoderIsTheSame) {
   const SpconvNetwork spconv("centerpoint");
