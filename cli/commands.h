@@ -15,6 +15,7 @@ Action add_street(CLI::App& app);
 Action add_voxelize(CLI::App& app);
 Action add_network(CLI::App& app);
 Action add_quantize(CLI::App& app);
+Action add_detect(CLI::App& app);
 Action add_bench_conv(CLI::App& app);
 
 }  // namespace lattice::cli

@@ -26,6 +26,7 @@ struct Subcommand {
 constexpr std::array kSubcommands = {
     Subcommand{nullptr, "info", "Show version, processor and instruction sets", add_info},
     Subcommand{nullptr, "network", "Run MinkUNet18 on a scan; show its speed, size and error", add_network},
+    Subcommand{nullptr, "detect", "Run VoxelNeXt on a scan: boxes as a list and seen from above", add_detect},
     Subcommand{nullptr, "voxelize", "Turn a scan into voxels", add_voxelize},
     Subcommand{nullptr, "quantize", "Pack the weights of a safetensors file to 4 or 8 bits", add_quantize},
     Subcommand{nullptr, "street", "Write the generated LiDAR scan of a street", add_street},

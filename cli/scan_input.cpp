@@ -67,10 +67,11 @@ int32_t shifted(int32_t value, int32_t smallest) {
 
 }  // namespace
 
-void add_scan_options(CLI::App& app, ScanOptions& options) {
+void add_scan_options(CLI::App& app, ScanOptions& options, ScanVoxels voxels) {
   app.add_option("SCAN", options.path, "Scan: .bin (KITTI, nuScenes, raw float32), .pcd, .ply or .las")->required();
   app.add_option("--columns", options.columns, "float32 values a row of a .bin file (default: 4; .pcd.bin: 5)");
   app.add_option("--format", options.format, "bin, pcd, ply or las (default: by name or content)");
+  if (voxels == ScanVoxels::fixed) return;
   app.add_option("--voxel", options.voxel, "Size of a voxel in metres; one number or x,y,z")
       ->delimiter(',')
       ->allow_extra_args(false)  // or it would take a SCAN behind it for a second number
@@ -115,7 +116,7 @@ SparseTensor shifted_to_zero(const SparseTensor& tensor) {
 
 Support renewed(const Support& support) {
   const auto coords = support->coords();
-  return CoordSet::make(std::vector<Coord>(coords.begin(), coords.end()), support->stride());
+  return CoordSet::make(std::vector<Coord>(coords.begin(), coords.end()), support->stride(), support->extent());
 }
 
 NetworkInput network_input(Session& session, const PointCloud& cloud, const ScanOptions& options) {

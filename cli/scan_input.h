@@ -21,7 +21,10 @@ struct ScanOptions {
   std::vector<float> voxel = {0.05F};
 };
 
-void add_scan_options(CLI::App& app, ScanOptions& options);
+/// Whether a subcommand lets the caller choose the voxels.
+enum class ScanVoxels : uint8_t { chosen, fixed };
+
+void add_scan_options(CLI::App& app, ScanOptions& options, ScanVoxels voxels = ScanVoxels::chosen);
 
 PointCloud read_scan(const ScanOptions& options);
 
