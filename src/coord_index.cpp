@@ -1,146 +1,101 @@
 #include "coord_index.h"
 
-#include <array>
+#include <algorithm>
 #include <bit>
-#include <limits>
+#include <utility>
 
-#include "fail.h"
+#include "coord_sort.h"
 
 namespace lattice {
 namespace {
 
-struct Range {
-  Coord lo, hi;
-};
-
-Range range_of(std::span<const Coord> coords) {
-  if (coords.empty()) return {{0, 0, 0, 0}, {-1, -1, -1, -1}};
-  Range range = {coords[0], coords[0]};
-  for (const Coord& c : coords) {
-    range.lo = {std::min(range.lo.batch, c.batch), std::min(range.lo.x, c.x), std::min(range.lo.y, c.y),
-                std::min(range.lo.z, c.z)};
-    range.hi = {std::max(range.hi.batch, c.batch), std::max(range.hi.x, c.x), std::max(range.hi.y, c.y),
-                std::max(range.hi.z, c.z)};
-  }
-  return range;
-}
-
-int bits_for(int32_t lo, int32_t hi) {
-  return lo > hi ? 0 : static_cast<int>(std::bit_width(static_cast<uint64_t>(int64_t{hi} - lo)));
-}
-
-template <typename Key>
-struct Keyed {
-  Key key;
-  int32_t row;
-};
-
-// 2048 counters of 4 bytes fit the first-level cache beside the heads of the buckets; a LiDAR scan's 30 to 40 bits take
-// three or four passes.
-constexpr int kDigitBits = 11;
-
-/// Stable least-significant-digit radix sort; `bits` is how many low bits of the keys differ.
-template <typename Key>
-void radix_sort(std::vector<Keyed<Key>>& items, int bits) {
-  std::vector<Keyed<Key>> other(items.size());
-  for (int shift = 0; shift < bits; shift += kDigitBits) {
-    std::array<uint32_t, 1 << kDigitBits> start = {};
-    const auto digit = [shift](Key key) { return static_cast<uint32_t>(key >> shift) & ((1U << kDigitBits) - 1); };
-    for (const auto& item : items) ++start[digit(item.key)];
-    uint32_t sum = 0;
-    for (uint32_t& count : start) sum += std::exchange(count, sum);
-    for (const auto& item : items) other[start[digit(item.key)]++] = item;
-    items.swap(other);
-  }
-}
-
-template <typename Key>
-SortedKeys<Key> sort_keys(std::span<const Coord> coords, const KeyFrame<Key>& frame, int bits,
-                          std::vector<int32_t>& order) {
-  std::vector<Keyed<Key>> items(coords.size());
-  for (size_t i = 0; i < coords.size(); ++i) {
-    const Coord& c = coords[i];
-    items[i] = {frame.key(c.batch, c.x, c.y, c.z), static_cast<int32_t>(i)};
-  }
-  // Below this a comparison sort is quicker than clearing the counters of the passes.
-  constexpr size_t kFewItems = 256;
-  if (items.size() < kFewItems) {
-    std::sort(items.begin(), items.end(),
-              [](const auto& a, const auto& b) { return a.key != b.key ? a.key < b.key : a.row < b.row; });
-  } else {
-    radix_sort(items, bits);
-  }
-  SortedKeys<Key> sorted{frame, std::vector<Key>(items.size() + 1)};
-  order.resize(items.size());
-  for (size_t i = 0; i < items.size(); ++i) {
-    sorted.keys[i] = items[i].key;
-    order[i] = items[i].row;
-  }
-  sorted.keys.back() = ~Key{0};
-  return sorted;
-}
-
-template <typename Key>
-bool repeats(const std::vector<Key>& keys) {
-  for (size_t i = 1; i + 1 < keys.size(); ++i) {
-    if (keys[i] == keys[i - 1]) return true;
-  }
-  return false;
+/// Fills `before` from `cells`.
+void count_rows(Block& block) {
+  // Sums of two bits, then of four: how many cells each row holds, a nibble a row.
+  uint64_t counts = block.cells - (block.cells >> 1 & 0x5555555555555555);
+  counts = (counts & 0x3333333333333333) + (counts >> 2 & 0x3333333333333333);
+  const uint64_t even = counts & 0x0F0F0F0F0F0F0F0F, odd = counts >> 4 & 0x0F0F0F0F0F0F0F0F;
+  // The product's byte i is the sum of the bytes 0 .. i; shifted, that of the bytes before it. At most 64, no carry.
+  block.before[0] = ((even + odd) * 0x0101010101010101) << 8;
+  block.before[1] = block.before[0] + even;
 }
 
 }  // namespace
 
-CoordIndex::CoordIndex(std::span<const Coord> coords) {
-  const auto [lo, hi] = range_of(coords);
-  const int y_shift = bits_for(lo.z, hi.z);
-  const int x_shift = y_shift + bits_for(lo.y, hi.y);
-  const int batch_shift = x_shift + bits_for(lo.x, hi.x);
-  const int bits = batch_shift + bits_for(lo.batch, hi.batch);
-  // One bit stays free, so that the key at the end is larger than any other, and so that no shift reaches the width.
-  if (bits < 64) {
-    sorted_ = sort_keys<Key64>(coords, {lo, hi, y_shift, x_shift, batch_shift}, bits, order_);
-  } else {
-    sorted_ = sort_keys<Key128>(coords, {lo, hi, y_shift, x_shift, batch_shift}, bits, order_);
+CoordIndex::CoordIndex(std::span<const Coord> coords, int threads, const ForEach& for_each) {
+  const ForEach in_turn = [](int64_t count, const std::function<void(int64_t)>& task) {
+    for (int64_t i = 0; i < count; ++i) task(i);
+  };
+  const bool alone = threads == 1 || !for_each;
+  with_sorted_coords(coords, alone ? 1 : threads, alone ? in_turn : for_each,
+                     [this](const auto& sorted) { build(sorted); });
+  hash_columns();
+}
+
+template <typename Sorted>
+void CoordIndex::build(const Sorted& sorted) {
+  const size_t rows = sorted.size();
+  order_.resize(rows);
+  cells_.resize(rows);
+  int32_t places = 0;
+  size_t copies = 0;
+  const int column_shift = sorted.frame().y_shift, block_shift = Block::kCellBits;
+  auto previous = sorted.key(0);
+  for (size_t i = 0; i < rows; ++i) {
+    const auto key = sorted.key(i);
+    const auto changed = key ^ previous;
+    if (i == 0 || changed >> block_shift != 0) {
+      if (i == 0 || changed >> column_shift != 0) {
+        const auto [batch, x, y, z] = sorted.frame().block_of(key);
+        columns_.push_back({batch, x, y, static_cast<int32_t>(blocks_.size())});
+      }
+      blocks_.push_back({.cells = 0, .z = sorted.frame().block_of(key).z, .first = places});
+    }
+    const auto cell = static_cast<int>(key & ((1U << Block::kCellBits) - 1));
+    order_[i] = sorted.row(i);
+    cells_[i] = static_cast<uint8_t>(cell);
+    const uint64_t bit = uint64_t{1} << cell;
+    uint64_t& held = blocks_.back().cells;
+    const bool is_new = (held & bit) == 0;
+    held |= bit;
+    places += is_new ? 1 : 0;
+    copies += is_new ? 0 : 1;
+    previous = key;
   }
-  has_duplicates_ = std::visit([](const auto& sorted) { return repeats(sorted.keys); }, sorted_);
-}
-
-int32_t CoordIndex::find(int64_t batch, int64_t x, int64_t y, int64_t z) const noexcept {
-  return std::visit(
-      [&](const auto& sorted) -> int32_t {
-        if (!sorted.frame.holds_column(batch, x, y) || !sorted.frame.holds_z(z)) return -1;
-        const auto key = sorted.frame.key(batch, x, y, z);
-        const auto at = std::lower_bound(sorted.keys.begin(), sorted.keys.end(), key);
-        return *at == key ? order_[static_cast<size_t>(at - sorted.keys.begin())] : -1;
-      },
-      sorted_);
-}
-
-DistinctCoords::DistinctCoords(int64_t expected) {
-  // A scan repeats most of what is added: a table for a quarter of it seldom has to grow more than once.
-  constexpr uint64_t kLeastSlots = 64;
-  resize(static_cast<int>(std::bit_width(std::max(kLeastSlots, static_cast<uint64_t>(expected) / 2))));
-}
-
-int32_t DistinctCoords::insert(const Coord& coord, size_t slot) {
-  if (coords_.size() >= static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
-    fail(ErrorCode::out_of_range, "coord_set: more than 2^31 - 1 distinct coordinates; split the scan");
+  for (Block& block : blocks_) count_rows(block);
+  columns_.push_back({-1, 0, 0, static_cast<int32_t>(blocks_.size())});
+  blocks_.push_back({.cells = 0, .z = 0, .first = places});
+  if (copies == 0) return;
+  for (size_t i = 0; i < rows; ++i) {
+    if (i > 0 && sorted.key(i) == sorted.key(i - 1)) continue;
+    positions_.push_back(static_cast<int32_t>(i));
+    first_rows_.push_back(order_[i]);
   }
-  const auto place = static_cast<int32_t>(coords_.size());
-  coords_.push_back(coord);
-  table_[slot] = place;
-  if (coords_.size() * 2 > table_.size()) resize(64 - shift_ + 1);
-  return place;
+  positions_.push_back(static_cast<int32_t>(rows));
 }
 
-void DistinctCoords::resize(int bits) {
-  shift_ = 64 - bits;
-  table_.assign(size_t{1} << bits, -1);
-  for (size_t place = 0; place < coords_.size(); ++place) {
-    size_t slot = start(coords_[place]);
-    while (table_[slot] >= 0) slot = (slot + 1) & (table_.size() - 1);
-    table_[slot] = static_cast<int32_t>(place);
+void CoordIndex::hash_columns() {
+  const size_t columns = columns_.size() - 1;
+  const int bits = static_cast<int>(std::bit_width(columns)) + 1;
+  hash_shift_ = 64 - bits;
+  column_table_.assign(size_t{1} << bits, -1);
+  for (size_t column = 0; column < columns; ++column) {
+    const BlockColumn& at = columns_[column];
+    size_t slot = hash(at.batch, at.x, at.y);
+    while (column_table_[slot] >= 0) slot = (slot + 1) & (column_table_.size() - 1);
+    column_table_[slot] = static_cast<int32_t>(column);
   }
+}
+
+int32_t CoordIndex::find_rank(int64_t batch, int64_t x, int64_t y, int64_t z) const noexcept {
+  const int32_t column = find_column(batch, Block::of(x), Block::of(y));
+  if (column < 0) return -1;
+  const auto first = blocks_.begin() + columns_[static_cast<size_t>(column)].first_block;
+  const auto last = blocks_.begin() + columns_[static_cast<size_t>(column) + 1].first_block;
+  const int64_t wanted = Block::of(z);
+  const auto block = std::lower_bound(first, last, wanted, [](const Block& b, int64_t at) { return b.z < at; });
+  const int cell = Block::cell(x, y, z);
+  return block != last && block->z == wanted && block->holds(cell) ? block->rank(cell) : -1;
 }
 
 }  // namespace lattice

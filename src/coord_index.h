@@ -1,98 +1,112 @@
 #pragma once
 
-#include <algorithm>
+#include <array>
 #include <cstdint>
+#include <functional>
 #include <span>
-#include <utility>
-#include <variant>
 #include <vector>
 
 #include "lattice/coords.h"
 
 namespace lattice {
 
-/// How the coordinates of one set become integers that sort as the coordinates do (batch, x, y, z): each axis counts
-/// from the set's smallest value and takes as many bits as the set's range needs, z lowest.
-template <typename Key>
-struct KeyFrame {
-  Coord lo, hi;  // smallest and largest value an axis; lo > hi for an empty set
-  int y_shift = 0, x_shift = 0, batch_shift = 0;
+/// A cube of 4x4x4 cells of the lattice, the unit in which coordinate sets are sorted and looked up. Block b of an axis
+/// covers the cells 4*b .. 4*b + 3, below zero too; within a block a cell is numbered (x*4 + y)*4 + z.
+struct Block {
+  static constexpr int kSide = 4;
+  static constexpr int kCellBits = 6;
 
-  bool holds_z(int64_t z) const noexcept { return z >= lo.z && z <= hi.z; }
-  /// Whether a column (batch, x, y, any z) may hold a row.
-  bool holds_column(int64_t batch, int64_t x, int64_t y) const noexcept {
-    return batch >= lo.batch && batch <= hi.batch && x >= lo.x && x <= hi.x && y >= lo.y && y <= hi.y;
+  static int64_t of(int64_t value) noexcept { return value >> 2; }
+  static int cell(int64_t x, int64_t y, int64_t z) noexcept {
+    return static_cast<int>((x & 3) << 4 | (y & 3) << 2 | (z & 3));
   }
-  /// The key of a column's z; everything must be held by the frame.
-  Key key(int64_t batch, int64_t x, int64_t y, int64_t z) const noexcept {
-    return static_cast<Key>(batch - lo.batch) << batch_shift | static_cast<Key>(x - lo.x) << x_shift |
-           static_cast<Key>(y - lo.y) << y_shift | static_cast<Key>(z - lo.z);
+
+  uint64_t cells = 0;  // one bit a cell: whether the set holds it
+  int32_t z = 0;       // the block's own place in its column
+  int32_t first = 0;   // rank of its first place
+  // How many places stand before each row of four cells, eight rows a word, even ones and odd ones: what a count of
+  // bits would give, on processors where the compiler may not assume that instruction.
+  std::array<uint64_t, 2> before = {};
+
+  bool holds(int cell) const noexcept { return (cells >> cell & 1) != 0; }
+  /// The rank of a cell that the set holds.
+  int32_t rank(int cell) const noexcept {
+    const int row = cell >> 2;
+    const auto in_row = static_cast<uint32_t>(cells >> (cell & ~3)) & ((1U << (cell & 3)) - 1);
+    constexpr uint32_t kBitsOf0To7 = 0xE994;  // two bits each
+    return first + static_cast<int32_t>(before[row & 1] >> (row >> 1) * 8 & 255) +
+           static_cast<int32_t>(kBitsOf0To7 >> in_row * 2 & 3);
   }
 };
 
-/// The sorted keys of a set, with one more that is larger than any at the end, so that a merge needs no bound.
-template <typename Key>
-struct SortedKeys {
-  KeyFrame<Key> frame;
-  std::vector<Key> keys;
+/// The blocks above one another at a (batch, x, y), from `first_block` to the next column's.
+struct BlockColumn {
+  int32_t batch, x, y;
+  int32_t first_block;
 };
 
-using Key64 = uint64_t;
-using Key128 = unsigned __int128;  // coordinates that span nearly all of int32 on every axis need up to 127 bits
+/// Runs task(i) for i = 0 .. count-1, in any order, maybe at once.
+using ForEach = std::function<void(int64_t count, const std::function<void(int64_t)>& task)>;
 
 /// The sorted order of a coordinate set: what every relation of the set starts from. Made once by a radix sort over the
-/// bits that the set's ranges need; rows of equal coordinates stay in row order, so that the first copy comes first.
+/// bits that the set's ranges need. Places, the distinct coordinates, are ranked by block (batch, x, y, z), then cell;
+/// rows stand in that order, rows of one place in row order, so that the first copy comes first.
 class CoordIndex {
  public:
-  explicit CoordIndex(std::span<const Coord> coords);
+  explicit CoordIndex(std::span<const Coord> coords, int threads = 1, const ForEach& for_each = {});
 
-  /// Rows in sorted order.
+  /// Rows in sorted order. A position is a place in it.
   std::span<const int32_t> order() const noexcept { return order_; }
-  bool has_duplicates() const noexcept { return has_duplicates_; }
-  const std::variant<SortedKeys<Key64>, SortedKeys<Key128>>& sorted() const noexcept { return sorted_; }
+  /// The cell of each position's coordinate within its block.
+  std::span<const uint8_t> cells() const noexcept { return cells_; }
+  bool has_duplicates() const noexcept { return !positions_.empty(); }
 
-  /// The first row at a place, or -1. Coordinates may lie outside int32.
-  int32_t find(int64_t batch, int64_t x, int64_t y, int64_t z) const noexcept;
-
- private:
-  std::variant<SortedKeys<Key64>, SortedKeys<Key128>> sorted_;
-  std::vector<int32_t> order_;
-  bool has_duplicates_ = false;
-};
-
-/// Distinct coordinates in order of first appearance, numbered as they come: an open-addressing hash table of places.
-class DistinctCoords {
- public:
-  /// `expected`: about how many coordinates will be added, repeated ones too; only for speed.
-  explicit DistinctCoords(int64_t expected = 0);
-
-  /// The place of a coordinate: its number among the distinct ones. Throws out_of_range beyond 2^31 - 1 of them.
-  int32_t add(const Coord& coord) {
-    size_t slot = start(coord);
-    for (; table_[slot] >= 0; slot = (slot + 1) & (table_.size() - 1)) {
-      if (coords_[static_cast<size_t>(table_[slot])] == coord) return table_[slot];
+  /// The blocks that hold something; one more at the end, whose `first` is the number of places.
+  std::span<const Block> blocks() const noexcept { return blocks_; }
+  /// The columns that hold something; one more at the end, whose `first_block` is the number of blocks.
+  std::span<const BlockColumn> columns() const noexcept { return columns_; }
+  /// The column at a block's place, or -1.
+  int32_t find_column(int64_t batch, int64_t x, int64_t y) const noexcept {
+    for (size_t slot = hash(batch, x, y);; slot = (slot + 1) & (column_table_.size() - 1)) {
+      const int32_t column = column_table_[slot];
+      if (column < 0) return -1;
+      const BlockColumn& at = columns_[static_cast<size_t>(column)];
+      if (at.x == x && at.y == y && at.batch == batch) return column;
     }
-    return insert(coord, slot);
   }
-  /// The distinct coordinates; nothing may be added afterwards.
-  std::vector<Coord> take() { return std::move(coords_); }
+
+  /// The row of a place's first copy, by rank.
+  std::span<const int32_t> first_rows() const noexcept { return has_duplicates() ? first_rows_ : order_; }
+  /// The position of a place's first copy; at the number of places the number of rows.
+  int64_t position(int64_t rank) const noexcept {
+    return has_duplicates() ? positions_[static_cast<size_t>(rank)] : rank;
+  }
+
+  /// The rank of a place, or -1. Coordinates may lie outside int32.
+  int32_t find_rank(int64_t batch, int64_t x, int64_t y, int64_t z) const noexcept;
+  /// The first row at a place, or -1.
+  int32_t find(int64_t batch, int64_t x, int64_t y, int64_t z) const noexcept {
+    const int32_t rank = find_rank(batch, x, y, z);
+    return rank < 0 ? -1 : first_rows()[static_cast<size_t>(rank)];
+  }
 
  private:
-  size_t start(const Coord& coord) const noexcept {
-    // Odd constants near 2^64 over the golden ratio and over sqrt(2) spread both halves over the upper bits, which
-    // choose the slot.
-    const uint64_t upper =
-        static_cast<uint64_t>(static_cast<uint32_t>(coord.batch)) << 32 | static_cast<uint32_t>(coord.x);
-    const uint64_t lower = static_cast<uint64_t>(static_cast<uint32_t>(coord.y)) << 32 | static_cast<uint32_t>(coord.z);
-    const uint64_t mixed = upper * 0x9E3779B97F4A7C15 + lower * 0xB504F333F9DE6485;
-    return static_cast<size_t>(((mixed ^ mixed >> 29) * 0x9E3779B97F4A7C15) >> shift_);
+  template <typename Sorted>
+  void build(const Sorted& sorted);
+  void hash_columns();
+  size_t hash(int64_t batch, int64_t x, int64_t y) const noexcept {
+    const uint64_t mixed = static_cast<uint64_t>(x) * 0x9E3779B97F4A7C15 + static_cast<uint64_t>(y) * 0xB504F333F9DE6485 +
+                           static_cast<uint64_t>(batch) * 0xD1B54A32D192ED03;
+    return static_cast<size_t>(mixed >> hash_shift_);
   }
-  int32_t insert(const Coord& coord, size_t slot);
-  void resize(int bits);
 
-  std::vector<Coord> coords_;
-  std::vector<int32_t> table_;  // places, -1 where free; at most half full
-  int shift_ = 0;               // 64 - bits of a slot
+  std::vector<int32_t> order_;
+  std::vector<uint8_t> cells_;
+  std::vector<Block> blocks_;
+  std::vector<BlockColumn> columns_;
+  std::vector<int32_t> column_table_;  // open addressing, at most half full; -1 where free
+  int hash_shift_ = 0;                 // 64 - bits of a slot
+  std::vector<int32_t> positions_, first_rows_;  // by rank, only where a coordinate repeats
 };
 
 }  // namespace lattice

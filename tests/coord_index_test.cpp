@@ -6,8 +6,11 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <set>
+#include <tuple>
 #include <vector>
 
+#include "distinct_coords.h"
 #include "lattice/random.h"
 
 namespace lattice {
@@ -19,6 +22,11 @@ std::vector<Coord> random_coords(Random& random, size_t rows, int32_t low, uint6
   std::vector<Coord> coords(rows);
   for (Coord& c : coords) c = {static_cast<int32_t>(random.next() % 3), draw(), draw(), draw()};
   return coords;
+}
+
+/// What a set is sorted by: the block of 4x4x4 cells, then the cell within it.
+auto block_order(const Coord& c) {
+  return std::make_tuple(c.batch, c.x >> 2, c.y >> 2, c.z >> 2, c.x & 3, c.y & 3, c.z & 3);
 }
 
 struct Shape {
@@ -42,7 +50,7 @@ TEST(CoordIndex, SortsRowsWithCopiesInRowOrder) {
     std::vector<int32_t> expected(rows);
     std::iota(expected.begin(), expected.end(), 0);
     std::stable_sort(expected.begin(), expected.end(), [&](int32_t a, int32_t b) {
-      return coords[static_cast<size_t>(a)] < coords[static_cast<size_t>(b)];
+      return block_order(coords[static_cast<size_t>(a)]) < block_order(coords[static_cast<size_t>(b)]);
     });
     const CoordIndex index(coords);
     EXPECT_TRUE(std::equal(expected.begin(), expected.end(), index.order().begin(), index.order().end())) << rows;
@@ -67,6 +75,23 @@ TEST(CoordIndex, FindsTheFirstCopyAndNothingElse) {
     }
     EXPECT_EQ(index.find(0, int64_t{1} << 40, 0, 0), -1);
     EXPECT_EQ(index.find(-1, 0, 0, -(int64_t{1} << 40)), -1);
+  }
+}
+
+TEST(DistinctBlocks, KeepsTheOrderOfFirstAppearance) {
+  Random random(4);
+  for (const auto& [rows, low, span] : kShapes) {
+    for (const int64_t expected_rows : {int64_t{0}, int64_t{100000}}) {
+      const std::vector<Coord> coords = random_coords(random, rows, low, span);
+      std::set<Coord> seen;
+      std::vector<Coord> in_order;
+      DistinctBlocks distinct(expected_rows);
+      for (const Coord& c : coords) {
+        if (seen.insert(c).second) in_order.push_back(c);
+        distinct.add(c);
+      }
+      EXPECT_EQ(distinct.take(), in_order);
+    }
   }
 }
 

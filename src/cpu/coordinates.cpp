@@ -2,7 +2,9 @@
 
 #include "coord_index.h"
 #include "cpu/cpu_backend.h"
+#include "cpu/divider.h"
 #include "cpu/relation.h"
+#include "distinct_coords.h"
 #include "fail.h"
 
 namespace lattice::cpu {
@@ -20,32 +22,63 @@ int32_t narrow(int64_t value, int64_t row, const Coord& from, std::string_view o
 std::vector<Coord> forward_coords(const CoordSet& source, const ConvGeometry& geometry) {
   const std::span<const Coord> coords = source.coords();
   if (geometry.has_unit_stride() && geometry.padding() == Triple(0)) return {coords.begin(), coords.end()};
-  const Triple& stride = geometry.stride();
-  DistinctCoords coarse(source.rows());
+  const Divider by_x(geometry.stride().x), by_y(geometry.stride().y), by_z(geometry.stride().z);
+  DistinctBlocks coarse(source.rows());
   for (const Coord& c : coords) {
-    coarse.add({c.batch, static_cast<int32_t>(floor_divide(c.x, stride.x)),
-                static_cast<int32_t>(floor_divide(c.y, stride.y)), static_cast<int32_t>(floor_divide(c.z, stride.z))});
+    coarse.add({c.batch, static_cast<int32_t>(by_x.floor(c.x)), static_cast<int32_t>(by_y.floor(c.y)),
+                static_cast<int32_t>(by_z.floor(c.z))});
   }
   return coarse.take();
 }
 
+/// Which outputs an input reaches along one axis, by tap: o = (i + padding - offset) / stride where that divides.
+class ReachedOutputs {
+ public:
+  ReachedOutputs(int64_t size, int64_t stride, int64_t padding, int64_t dilation, std::optional<int64_t> extent)
+      : size_(size), padding_(padding), dilation_(dilation), extent_(extent), divide_(stride) {}
+
+  std::span<const int64_t> from(int64_t input) {
+    if (input == last_input_ && !first_) return outputs_;  // neighbours often share an axis
+    first_ = false;
+    last_input_ = input;
+    outputs_.clear();
+    for (int64_t i = 0; i < size_; ++i) {
+      int64_t output = 0;
+      if (!divide_.divides(input + padding_ - i * dilation_, output)) continue;
+      if (!extent_ || (output >= 0 && output < *extent_)) outputs_.push_back(output);
+    }
+    return outputs_;
+  }
+
+ private:
+  int64_t size_, padding_, dilation_;
+  std::optional<int64_t> extent_;
+  Divider divide_;
+  std::vector<int64_t> outputs_;
+  int64_t last_input_ = 0;
+  bool first_ = true;
+};
+
 std::vector<Coord> regular_coords(const CoordSet& source, const ConvGeometry& geometry,
                                   const std::optional<Triple>& extent, std::string_view operation) {
-  const Triple& stride = geometry.stride();
-  const Triple& padding = geometry.padding();
-  DistinctCoords outputs(source.rows());
+  const auto& [size, stride, padding, dilation] = geometry.options();
+  const auto along = [&](int64_t Triple::*axis) {
+    return ReachedOutputs(size.*axis, stride.*axis, padding.*axis, dilation.*axis,
+                          extent ? std::optional((*extent).*axis) : std::nullopt);
+  };
+  ReachedOutputs along_x = along(&Triple::x), along_y = along(&Triple::y), along_z = along(&Triple::z);
+  DistinctBlocks outputs(source.rows());
   int64_t row = -1;
   for (const Coord& c : source.coords()) {
     ++row;
-    for (int64_t tap = 0; tap < geometry.taps(); ++tap) {
-      const Triple offset = geometry.indexed_offset(tap);
-      const Triple reached = {c.x + padding.x - offset.x, c.y + padding.y - offset.y, c.z + padding.z - offset.z};
-      if (reached.x % stride.x != 0 || reached.y % stride.y != 0 || reached.z % stride.z != 0) continue;
-      const Triple o = {reached.x / stride.x, reached.y / stride.y, reached.z / stride.z};
-      if (extent && (o.x < 0 || o.x >= extent->x || o.y < 0 || o.y >= extent->y || o.z < 0 || o.z >= extent->z))
-        continue;
-      outputs.add(
-          {c.batch, narrow(o.x, row, c, operation), narrow(o.y, row, c, operation), narrow(o.z, row, c, operation)});
+    const std::span<const int64_t> xs = along_x.from(c.x), ys = along_y.from(c.y), zs = along_z.from(c.z);
+    for (const int64_t x : xs) {
+      for (const int64_t y : ys) {
+        for (const int64_t z : zs) {
+          outputs.add({c.batch, narrow(x, row, c, operation), narrow(y, row, c, operation),
+                       narrow(z, row, c, operation)});
+        }
+      }
     }
   }
   return outputs.take();
@@ -53,23 +86,25 @@ std::vector<Coord> regular_coords(const CoordSet& source, const ConvGeometry& ge
 
 std::vector<Coord> transposed_coords(const CoordSet& source, const ConvGeometry& geometry, bool merge,
                                      std::string_view operation) {
-  const Triple& stride = geometry.stride();
-  const Triple& padding = geometry.padding();
+  const auto& [size, stride, padding, dilation] = geometry.options();
   std::vector<Coord> rows;
   if (!merge) rows.reserve(static_cast<size_t>(source.rows() * geometry.taps()));
-  DistinctCoords merged(merge ? source.rows() * geometry.taps() : 0);
+  DistinctBlocks merged(merge ? source.rows() * geometry.taps() : 0);
   int64_t row = -1;
   for (const Coord& c : source.coords()) {
     ++row;
-    for (int64_t tap = 0; tap < geometry.taps(); ++tap) {
-      const Triple offset = geometry.indexed_offset(tap);
-      const Coord o = {c.batch, narrow(c.x * stride.x + offset.x - padding.x, row, c, operation),
-                       narrow(c.y * stride.y + offset.y - padding.y, row, c, operation),
-                       narrow(c.z * stride.z + offset.z - padding.z, row, c, operation)};
-      if (merge) {
-        merged.add(o);
-      } else {
-        rows.push_back(o);
+    for (int64_t ix = 0; ix < size.x; ++ix) {
+      for (int64_t iy = 0; iy < size.y; ++iy) {
+        for (int64_t iz = 0; iz < size.z; ++iz) {
+          const Coord o = {c.batch, narrow(c.x * stride.x + ix * dilation.x - padding.x, row, c, operation),
+                           narrow(c.y * stride.y + iy * dilation.y - padding.y, row, c, operation),
+                           narrow(c.z * stride.z + iz * dilation.z - padding.z, row, c, operation)};
+          if (merge) {
+            merged.add(o);
+          } else {
+            rows.push_back(o);
+          }
+        }
       }
     }
   }

@@ -5,6 +5,7 @@
 
 #include "coord_index.h"
 #include "cpu/cpu_backend.h"
+#include "distinct_coords.h"
 
 namespace lattice::cpu {
 namespace {
