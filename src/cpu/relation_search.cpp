@@ -19,37 +19,35 @@ namespace {
 
 using Piece = TiledRelation::Piece;
 
-/// Adds the edge from a place of the source to an output.
+/// Where a search leaves what it finds: edges from places of the source, each of which may stand for several rows.
 class EdgeSink {
  public:
-  EdgeSink(const CoordIndex& source, bool all_copies, bool few_taps, PieceWriter& writer)
-      : source_(source),
-        first_rows_(source.first_rows()),
-        further_copies_(all_copies && source.has_duplicates()),
-        few_taps_(few_taps),
-        writer_(writer) {}
+  EdgeSink(const CoordIndex& source, bool all_copies, PieceWriter& writer)
+      : source_(source), all_copies_(all_copies && source.has_duplicates()), writer_(writer) {}
 
-  void add_to_list(int32_t tap, int64_t slot, int32_t rank) {
-    writer_.add(tap, slot, first_rows_[static_cast<size_t>(rank)]);
-    if (further_copies_) add_further(tap, slot, rank);
-  }
+  PieceWriter::Lists lists() noexcept { return writer_.lists(); }
+  /// Whether add_copies() must follow what is added to the lists.
+  bool all_copies() const noexcept { return all_copies_; }
+
   void add(int32_t tap, int64_t slot, int32_t rank) {
-    if (few_taps_) return add_to_list(tap, slot, rank);
-    writer_.add_sorted(tap, 0, slot, first_rows_[static_cast<size_t>(rank)]);
-    if (further_copies_) add_further(tap, slot, rank);
+    if (writer_.has_lists()) {
+      lists().add(static_cast<uint32_t>(tap), static_cast<uint16_t>(slot), rank);
+    } else {
+      writer_.add_row(tap, 0, slot, source_.first_rows()[static_cast<size_t>(rank)]);
+    }
+    if (all_copies_) add_copies(tap, slot, rank);
   }
-
- private:
-  void add_further(int32_t tap, int64_t slot, int32_t rank) {
+  /// The rows of a place after the first.
+  void add_copies(int32_t tap, int64_t slot, int32_t rank) {
     const int64_t first = source_.position(rank), last = source_.position(rank + 1);
     for (int64_t at = first + 1; at < last; ++at) {
-      writer_.add_sorted(tap, static_cast<int32_t>(at - first), slot, source_.order()[static_cast<size_t>(at)]);
+      writer_.add_row(tap, static_cast<int32_t>(at - first), slot, source_.order()[static_cast<size_t>(at)]);
     }
   }
 
+ private:
   const CoordIndex& source_;
-  std::span<const int32_t> first_rows_;
-  bool further_copies_, few_taps_;
+  bool all_copies_;
   PieceWriter& writer_;
 };
 
@@ -84,51 +82,38 @@ class BoxSearch {
  public:
   BoxSearch(const Stencil& stencil, const CoordIndex& source, const CoordIndex& target)
       : stencil_(stencil), source_(source), cells_(target.cells()) {
-    for (int axis = 0; axis < 2; ++axis) {
-      for (int block = 0; block < stencil.blocks()[static_cast<size_t>(axis)]; ++block) {
-        used_[static_cast<size_t>(axis)][static_cast<size_t>(block)] = stencil.used_cells(axis, block);
-      }
-    }
-    const int bits = stencil.column_bits();
-    for (int bit = 0; bit < 64; ++bit) {
-      split_[static_cast<size_t>(bit)] = {static_cast<uint8_t>(bit / bits), static_cast<uint8_t>(bit % bits)};
+    for (int block = 0; block < stencil.blocks()[0]; ++block) {
+      used_x_[static_cast<size_t>(block)] = stencil.used_cells(0, block);
     }
   }
 
   void search(const OutputGroup& group, int64_t tile_first, EdgeSink& sink) {
     if (group.x != column_x_ || group.y != column_y_ || group.batch != column_batch_) enter_column(group);
     gather(group.z);
-    const Stencil::Heights* const heights = stencil_.heights().data() + stencil_.heights_phase(group.z);
-    const Stencil::Range* const ranges = stencil_.ranges().data() + columns_phase_;
-    const Stencil::Column* const columns = stencil_.columns().data();
-    const int column_bits = stencil_.column_bits();
-    const uint32_t columns_a_word = stencil_.columns_a_word();
+    const Stencil::Pattern* const patterns = stencil_.patterns(group.x, group.y, group.z);
+    const Stencil::Word* const words = stencil_.words();
+    const Stencil::Load* const loads = stencil_.loads();
+    const PieceWriter::Lists lists = sink.lists();
+    const bool all_copies = sink.all_copies();
     for (int64_t position = group.first; position < group.last; ++position) {
-      const unsigned cell = cells_[static_cast<size_t>(position)];
-      const Stencil::Heights& height = heights[cell & 3];
-      const Stencil::Range range = ranges[cell >> 2];
-      for (uint32_t first = range.begin; first < range.end; first += columns_a_word) {
-        const uint32_t last = std::min(range.end, first + columns_a_word);
+      const auto slot = static_cast<uint16_t>(position - tile_first);
+      const Stencil::Pattern& pattern = patterns[cells_[static_cast<size_t>(position)]];
+      for (const Stencil::Word *word = words + pattern.first_word, *end = words + pattern.last_word; word < end; ++word) {
         uint64_t found = 0;
-        int shift = 0;
-        for (uint32_t column = first; column < last; ++column, shift += column_bits) {
-          found |= static_cast<uint64_t>(rows_[columns[column].row] >> height.shift & height.mask) << shift;
+        for (const Stencil::Load *load = loads + word->first_load, *last = loads + word->last_load; load < last; ++load) {
+          found |= (four_rows(load->row) >> pattern.shift & load->mask) << load->up;
         }
         for (; found != 0; found &= found - 1) {
-          const auto [of_column, bit] = split_[static_cast<size_t>(std::countr_zero(found))];
-          const Stencil::Column& column = columns[first + of_column];
-          const int z = height.shift + bit;
-          const Block& block = *box_[static_cast<size_t>(column.block + z / Block::kSide)];
-          sink.add_to_list(column.tap + height.tap[bit], position - tile_first,
-                           block.rank(column.cell + z % Block::kSide));
+          const Stencil::Reach reach = word->reach[static_cast<size_t>(std::countr_zero(found))];
+          const int32_t rank = box_[reach.block]->rank(reach.cell);
+          lists.add(reach.tap, slot, rank);
+          if (all_copies) sink.add_copies(reach.tap, slot, rank);
         }
       }
     }
   }
 
  private:
-  static constexpr int kRowStride = Stencil::kBoxCells;
-
   /// A column of source blocks within the box, from the block to look at next.
   struct Reached {
     int32_t next, end;
@@ -139,7 +124,6 @@ class BoxSearch {
     column_batch_ = group.batch;
     column_x_ = group.x;
     column_y_ = group.y;
-    columns_phase_ = stencil_.columns_phase(group.x, group.y);
     reached_.clear();
     const int64_t first_x = stencil_.first_block(0, group.x), first_y = stencil_.first_block(1, group.y);
     for (int x = 0; x < stencil_.blocks()[0]; ++x) {
@@ -157,9 +141,9 @@ class BoxSearch {
   void gather(int64_t block_z) {
     const int64_t first = stencil_.first_block(2, block_z);
     const int64_t end = first + stencil_.blocks()[2];
-    std::memset(rows_.data(), 0, sizeof(uint16_t) * kRowStride * Block::kSide * static_cast<size_t>(stencil_.blocks()[0]));
+    std::fill_n(rows_.data(), kBoxCells * Block::kSide * stencil_.blocks()[0], uint16_t{0});
+    const Block* const blocks = source_.blocks().data();
     for (Reached& column : reached_) {
-      const Block* const blocks = source_.blocks().data();
       while (column.next < column.end && blocks[column.next].z < first) ++column.next;
       for (int32_t at = column.next; at < column.end && blocks[at].z < end; ++at) {
         const auto z = static_cast<int>(blocks[at].z - first);
@@ -170,31 +154,38 @@ class BoxSearch {
   }
 
   void add_rows(uint64_t cells, const Reached& column, int shift) {
-    const auto [first_x, last_x] = used_[0][static_cast<size_t>(column.x)];
+    const auto [first_x, last_x] = used_x_[static_cast<size_t>(column.x)];
     for (int x = first_x; x <= last_x; ++x) {
-      uint16_t* const rows = rows_.data() + (column.x * Block::kSide + x) * kRowStride + column.y * Block::kSide;
-      const auto plane = static_cast<uint32_t>(cells >> x * 16 & 0xFFFF);
-      for (int y = 0; y < Block::kSide; ++y) {
-        rows[y] = static_cast<uint16_t>(rows[y] | (plane >> y * 4 & 15) << shift);
-      }
+      // The four rows of an x, 4 bits each, spread to 16 bits each.
+      uint64_t spread = cells >> x * 16 & 0xFFFF;
+      spread = (spread | spread << 24) & 0x000000FF000000FF;
+      spread = (spread | spread << 12) & 0x000F000F000F000F;
+      const int row = (column.x * Block::kSide + x) * kBoxCells + column.y * Block::kSide;
+      const uint64_t rows = four_rows(row) | spread << shift;
+      std::memcpy(&rows_[static_cast<size_t>(row)], &rows, sizeof(rows));
     }
   }
+
+  /// Row r at the low bits, row r + 1 above it, and so on.
+  uint64_t four_rows(int row) const noexcept {
+    static_assert(std::endian::native == std::endian::little);
+    uint64_t rows = 0;
+    std::memcpy(&rows, &rows_[static_cast<size_t>(row)], sizeof(rows));
+    return rows;
+  }
+
+  static constexpr int kBoxCells = Stencil::kBoxCells;
 
   const Stencil& stencil_;
   const CoordIndex& source_;
   std::span<const uint8_t> cells_;
-  std::array<std::array<std::array<int, 2>, Stencil::kMostBlocks>, 2> used_ = {};
-  struct Bit {
-    uint8_t column, bit;
-  };
-  std::array<Bit, 64> split_;  // of a found bit: which column, which bit of it
+  std::array<std::array<int, 2>, Stencil::kMostBlocks> used_x_ = {};
 
   // The column of output blocks at hand.
   int64_t column_batch_ = -1, column_x_ = 0, column_y_ = 0;
-  size_t columns_phase_ = 0;
   std::vector<Reached> reached_;
   // And the box of the block at hand: rows of cells along z, and the blocks, set where some row has a bit.
-  std::array<uint16_t, kRowStride * Stencil::kBoxCells> rows_;
+  std::array<uint16_t, kBoxCells * kBoxCells> rows_;
   std::array<const Block*, Stencil::kMostBlocks * Stencil::kMostBlocks * Stencil::kMostBlocks> box_;
 };
 
@@ -264,8 +255,8 @@ std::vector<Piece> search_tiles(const Search& search, const CoordIndex& source, 
   std::vector<Piece> pieces = pieces_for(rows);
   workers.for_each(static_cast<int64_t>(pieces.size()), [&](int64_t index) {
     Search mine = search;  // with scratch of its own
-    PieceWriter writer(taps);
-    EdgeSink sink(source, all_copies, taps <= PieceWriter::kMostLists, writer);
+    PieceWriter writer(taps, source.first_rows());
+    EdgeSink sink(source, all_copies, writer);
     const int64_t end = std::min(rows, (index + 1) * kTilesAPiece * kTileRows);
     for (int64_t first = index * kTilesAPiece * kTileRows; first < end; first += kTileRows) {
       for_groups(target, first, std::min(end, first + kTileRows),

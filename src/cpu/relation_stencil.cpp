@@ -43,28 +43,39 @@ std::vector<Stencil::Axis::Tap> Stencil::Axis::taps(size_t phase, int cell) cons
 
 std::optional<Stencil> Stencil::make(const TapRule& rule) {
   // Bounds first, so that the tables stay small and nothing below can overflow.
-  constexpr int64_t kMostStride = 8;
-  const auto fits = [](int64_t size, int64_t stride, int64_t dilation) {
-    return stride <= kMostStride && size <= kBoxCells && dilation <= kBoxCells;
+  const int64_t most_stride = rule.divides ? 4 : 8;  // divided, there are 64 patterns for each triple of remainders
+  const auto fits = [most_stride](int64_t size, int64_t stride, int64_t dilation) {
+    return stride <= most_stride && size <= kBoxCells && dilation <= kBoxCells;
   };
   const auto& [size, stride, dilation] = std::tie(rule.size, rule.stride, rule.dilation);
   if (!fits(size.x, stride.x, dilation.x) || !fits(size.y, stride.y, dilation.y) ||
       !fits(size.z, stride.z, dilation.z) || size.x * size.y * size.z > kMostTaps) {
     return std::nullopt;
   }
-  Stencil stencil(rule, {Axis(rule.divides, rule.shift.x, size.x, stride.x, dilation.x),
+  Stencil stencil({Axis(rule.divides, rule.shift.x, size.x, stride.x, dilation.x),
                          Axis(rule.divides, rule.shift.y, size.y, stride.y, dilation.y),
                          Axis(rule.divides, rule.shift.z, size.z, stride.z, dilation.z)});
   for (const int blocks : stencil.blocks_) {
     if (blocks > kMostBlocks) return std::nullopt;
   }
-  stencil.make_columns(rule);
-  stencil.make_heights();
+  const auto for_outputs = [&](size_t axis, const auto& visit) {
+    for (size_t phase = 0; phase < stencil.axes_[axis].phases(); ++phase) visit(phase);
+  };
+  for_outputs(0, [&](size_t phase_x) {
+    for_outputs(1, [&](size_t phase_y) {
+      for_outputs(2, [&](size_t phase_z) {
+        for (int cell = 0; cell < 64; ++cell) {
+          stencil.add_pattern(rule, stencil.axes_[0].taps(phase_x, cell >> 4),
+                              stencil.axes_[1].taps(phase_y, cell >> 2 & 3), stencil.axes_[2].taps(phase_z, cell & 3));
+        }
+      });
+    });
+  });
   return stencil;
 }
 
-Stencil::Stencil(const TapRule& rule, std::vector<Axis> axes)
-    : axes_(std::move(axes)), taps_(rule.size.x * rule.size.y * rule.size.z) {
+Stencil::Stencil(std::vector<Axis> axes)
+    : axes_(std::move(axes)) {
   for (size_t axis = 0; axis < 3; ++axis) {
     int lowest = std::numeric_limits<int>::max(), highest = 0;
     for (size_t phase = 0; phase < axes_[axis].phases(); ++phase) {
@@ -87,42 +98,48 @@ std::array<int, 2> Stencil::used_cells(int axis, int block) const noexcept {
           std::min(Block::kSide - 1, highest_[at] - block * Block::kSide)};
 }
 
-void Stencil::make_columns(const TapRule& rule) {
-  for (size_t phase_x = 0; phase_x < axes_[0].phases(); ++phase_x) {
-    for (size_t phase_y = 0; phase_y < axes_[1].phases(); ++phase_y) {
-      for (int cell = 0; cell < Block::kSide * Block::kSide; ++cell) {
-        Range range = {static_cast<uint32_t>(columns_.size()), 0};
-        for (const auto& [index_x, x] : axes_[0].taps(phase_x, cell / Block::kSide)) {
-          for (const auto& [index_y, y] : axes_[1].taps(phase_y, cell % Block::kSide)) {
-            columns_.push_back(
-                {.row = static_cast<uint8_t>(x * kBoxCells + y),
-                 .block = static_cast<uint8_t>(((x / Block::kSide) * kMostBlocks + y / Block::kSide) * kMostBlocks),
-                 .cell = static_cast<uint8_t>(Block::cell(x, y, 0)),
-                 .tap = static_cast<int32_t>((index_x * rule.size.y + index_y) * rule.size.z)});
-          }
+void Stencil::add_pattern(const TapRule& rule, const std::vector<Axis::Tap>& xs, const std::vector<Axis::Tap>& ys,
+                          const std::vector<Axis::Tap>& zs) {
+  Pattern pattern = {static_cast<uint32_t>(words_.size()), 0, 0};
+  int height = 0;  // bits from the lowest to the highest cell of z
+  uint64_t row_mask = 0;
+  if (!zs.empty()) {
+    pattern.shift = std::min(zs.front().cell, zs.back().cell);
+    height = std::max(zs.front().cell, zs.back().cell) - pattern.shift + 1;
+    for (const Axis::Tap& z : zs) row_mask |= uint64_t{1} << (z.cell - pattern.shift);
+  }
+  // Taps of y rise or fall with their cells; four rows from the lowest one not yet read make a load.
+  std::vector<Axis::Tap> rows = ys;
+  std::sort(rows.begin(), rows.end(), [](const Axis::Tap& a, const Axis::Tap& b) { return a.cell < b.cell; });
+  constexpr int kRowBits = 16, kRows = 4;
+  int up = kRowBits;  // no room: the first load starts a word
+  for (const Axis::Tap& x : xs) {
+    for (size_t first = 0, last = 0; first < rows.size() && height > 0; first = last) {
+      if (up + height > kRowBits) {
+        words_.push_back({static_cast<uint32_t>(loads_.size()), 0, {}});
+        up = 0;
+      }
+      const int first_row = std::min(rows[first].cell, kBoxCells - kRows);
+      Load load = {0, static_cast<uint8_t>(x.cell * kBoxCells + first_row), static_cast<uint8_t>(up)};
+      for (last = first; last < rows.size() && rows[last].cell < first_row + kRows; ++last) {
+        const Axis::Tap& y = rows[last];
+        const int row_bit = (y.cell - first_row) * kRowBits;
+        load.mask |= row_mask << row_bit;
+        for (const Axis::Tap& z : zs) {
+          words_.back().reach[static_cast<size_t>(row_bit + up + z.cell - pattern.shift)] = {
+              .tap = static_cast<uint16_t>((x.index * rule.size.y + y.index) * rule.size.z + z.index),
+              .block = static_cast<uint8_t>((x.cell / Block::kSide * kMostBlocks + y.cell / Block::kSide) * kMostBlocks +
+                                            z.cell / Block::kSide),
+              .cell = static_cast<uint8_t>(Block::cell(x.cell, y.cell, z.cell))};
         }
-        range.end = static_cast<uint32_t>(columns_.size());
-        ranges_.push_back(range);
       }
+      loads_.push_back(load);
+      words_.back().last_load = static_cast<uint32_t>(loads_.size());
+      up += height;
     }
   }
-}
-
-void Stencil::make_heights() {
-  for (size_t phase = 0; phase < axes_[2].phases(); ++phase) {
-    for (int cell = 0; cell < Block::kSide; ++cell) {
-      Heights heights;
-      const std::vector<Axis::Tap> taps = axes_[2].taps(phase, cell);
-      if (!taps.empty()) heights.shift = static_cast<uint8_t>(std::min(taps.front().cell, taps.back().cell));
-      for (const auto& [index, z] : taps) {
-        const int bit = z - heights.shift;
-        heights.mask = static_cast<uint16_t>(heights.mask | 1U << bit);
-        heights.tap[static_cast<size_t>(bit)] = static_cast<uint8_t>(index);
-        column_bits_ = std::max(column_bits_, bit + 1);
-      }
-      heights_.push_back(heights);
-    }
-  }
+  pattern.last_word = static_cast<uint32_t>(words_.size());
+  patterns_.push_back(pattern);
 }
 
 }  // namespace lattice::cpu

@@ -26,33 +26,41 @@ struct TapRule {
 /// box of a few input blocks, placed by the output block alone; within the box each of an output's taps is a cell that
 /// depends on the output's cell only (and on the phase of its block, where a division leaves remainders). So the tables
 /// are made once a relation.
+///
+/// The box is kept as rows of cells along z, 16 bits a row, those of one x side by side: one word of 64 bits holds four
+/// rows, so that a few loads bring all that an output may read.
 class Stencil {
  public:
-  static constexpr int kMostBlocks = 4;                // of the box, an axis
-  static constexpr int kBoxCells = kMostBlocks * 4;    // and its cells
+  static constexpr int kMostBlocks = 4;              // of the box, an axis
+  static constexpr int kBoxCells = kMostBlocks * 4;  // and its cells
   static constexpr int64_t kMostTaps = 512;
 
-  /// A kernel column: taps with the same x and y.
-  struct Column {
-    uint8_t row;       // x * kBoxCells + y of its cells in the box
-    uint8_t block;     // block of the box at z = 0: (x * kMostBlocks + y) * kMostBlocks
-    uint8_t cell;      // cell within that block at z = 0
-    int32_t tap;       // the tap at index 0 of z
+  /// Four rows: those taps among them that an output reads come to stand at bits of its own in a word.
+  struct Load {
+    uint64_t mask;   // of the bits that taps read, the lowest cell of z at bit 0 of each row
+    uint8_t row;     // first of the rows: x * kBoxCells + y
+    uint8_t up;      // how far left in the word
   };
-  /// The taps of z: bits of a row of cells, counted from `shift`.
-  struct Heights {
-    uint16_t mask = 0;
-    uint8_t shift = 0;
-    std::array<uint8_t, kBoxCells> tap = {};  // index of z, by bit
+  /// What a bit of a word means.
+  struct Reach {
+    uint16_t tap;
+    uint8_t block;  // of the box: (x * kMostBlocks + y) * kMostBlocks + z
+    uint8_t cell;   // within the block
   };
-  struct Range {
-    uint32_t begin, end;
+  /// A word of an output's taps.
+  struct Word {
+    uint32_t first_load, last_load;
+    std::array<Reach, 64> reach;
+  };
+  /// An output's cell: its words, and the lowest cell of z that its taps read.
+  struct Pattern {
+    uint32_t first_word, last_word;
+    int shift;
   };
 
   /// Nothing where the kernel reaches further than the box, or has very many taps.
   static std::optional<Stencil> make(const TapRule& rule);
 
-  int64_t taps() const noexcept { return taps_; }
   /// Blocks of the box on each axis.
   const std::array<int, 3>& blocks() const noexcept { return blocks_; }
   /// First block of the box, on an axis, for an output block.
@@ -60,18 +68,14 @@ class Stencil {
   /// Which cells of a block of the box, on an axis, some output reads.
   std::array<int, 2> used_cells(int axis, int block) const noexcept;
 
-  /// Where the 16 column lists and the 4 heights of an output block start.
-  size_t columns_phase(int64_t block_x, int64_t block_y) const noexcept {
-    return (axes_[0].phase(block_x) * axes_[1].phases() + axes_[1].phase(block_y)) * 16;
+  /// The patterns of an output block: 64, by cell.
+  const Pattern* patterns(int64_t block_x, int64_t block_y, int64_t block_z) const noexcept {
+    const size_t phase = (axes_[0].phase(block_x) * axes_[1].phases() + axes_[1].phase(block_y)) * axes_[2].phases() +
+                         axes_[2].phase(block_z);
+    return patterns_.data() + phase * 64;
   }
-  size_t heights_phase(int64_t block_z) const noexcept { return axes_[2].phase(block_z) * 4; }
-  /// The columns of an output at (x, y) of its block, by phase + x * 4 + y, and those of z by phase + z.
-  const std::vector<Range>& ranges() const noexcept { return ranges_; }
-  const std::vector<Column>& columns() const noexcept { return columns_; }
-  const std::vector<Heights>& heights() const noexcept { return heights_; }
-  /// Bits that a column of an output needs at most, and how many columns therefore fit one word.
-  int column_bits() const noexcept { return column_bits_; }
-  uint32_t columns_a_word() const noexcept { return static_cast<uint32_t>(64 / column_bits_); }
+  const Word* words() const noexcept { return words_.data(); }
+  const Load* loads() const noexcept { return loads_.data(); }
 
  private:
   /// One axis of the rule.
@@ -97,17 +101,15 @@ class Stencil {
     Divider divider_;
   };
 
-  Stencil(const TapRule& rule, std::vector<Axis> axes);
-  void make_columns(const TapRule& rule);
-  void make_heights();
+  explicit Stencil(std::vector<Axis> axes);
+  void add_pattern(const TapRule& rule, const std::vector<Axis::Tap>& xs, const std::vector<Axis::Tap>& ys,
+                   const std::vector<Axis::Tap>& zs);
 
   std::vector<Axis> axes_;
-  int64_t taps_;
   std::array<int, 3> blocks_ = {}, lowest_ = {}, highest_ = {};
-  std::vector<Range> ranges_;
-  std::vector<Column> columns_;
-  std::vector<Heights> heights_;
-  int column_bits_ = 1;
+  std::vector<Pattern> patterns_;
+  std::vector<Word> words_;
+  std::vector<Load> loads_;
 };
 
 }  // namespace lattice::cpu

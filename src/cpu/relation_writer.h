@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -11,31 +12,44 @@
 
 namespace lattice::cpu {
 
-/// Writes one piece of a relation, tile by tile; a tile's edges may come in any order of taps.
+/// Writes one piece of a relation, tile by tile; a tile's edges may come in any order of taps. Inputs are given by their
+/// rank (see CoordIndex), which becomes the row of the first copy at the end of a tile, when many can be looked up at
+/// once.
 class PieceWriter {
  public:
   /// Taps that get a list each, which an edge is appended to; more would leave the caches, so edges are sorted then.
   static constexpr int64_t kMostLists = 512;
 
-  explicit PieceWriter(int64_t taps) {
+  /// The lists of all taps; no (tap, slot) twice within a tile.
+  struct Lists {
+    uint32_t* next;  // by tap: where its next edge goes
+    int32_t* ranks;
+    uint16_t* slots;
+
+    void add(uint32_t tap, uint16_t slot, int32_t rank) const {
+      const uint32_t at = next[tap]++;
+      ranks[at] = rank;
+      slots[at] = slot;
+    }
+  };
+
+  PieceWriter(int64_t taps, std::span<const int32_t> first_rows) : first_rows_(first_rows) {
     piece_.run_begin.push_back(0);
     piece_.edge_begin.push_back(0);
     if (taps > kMostLists) return;
-    counts_.assign(static_cast<size_t>(taps), 0);
+    next_.resize(static_cast<size_t>(taps));
+    for (size_t tap = 0; tap < next_.size(); ++tap) next_[tap] = begin_of(tap);
     // Left uninitialized: only what is filled is ever touched.
-    inputs_.reset(new int32_t[static_cast<size_t>(taps * kTileRows)]);
+    ranks_.reset(new int32_t[static_cast<size_t>(taps * kTileRows)]);
     slots_.reset(new uint16_t[static_cast<size_t>(taps * kTileRows)]);
   }
 
-  /// For at most kMostLists taps; no (tap, slot) twice within a tile.
-  void add(int32_t tap, int64_t slot, int32_t input) {
-    const size_t at = static_cast<size_t>(tap) * kTileRows + counts_[static_cast<size_t>(tap)]++;
-    inputs_[at] = input;
-    slots_[at] = static_cast<uint16_t>(slot);
-  }
+  bool has_lists() const noexcept { return ranks_ != nullptr; }
+  /// Only where has_lists().
+  Lists lists() noexcept { return {next_.data(), ranks_.get(), slots_.get()}; }
   /// For any number of taps: `copy` tells apart what several inputs bring to one (tap, slot).
-  void add_sorted(int32_t tap, int32_t copy, int64_t slot, int32_t input) {
-    sorted_.push_back({tap, copy, static_cast<uint16_t>(slot), input});
+  void add_row(int32_t tap, int32_t copy, int64_t slot, int32_t row) {
+    sorted_.push_back({tap, copy, static_cast<uint16_t>(slot), row});
   }
 
   void end_tile() {
@@ -43,13 +57,15 @@ class PieceWriter {
       return std::tie(a.tap, a.copy, a.slot) < std::tie(b.tap, b.copy, b.slot);
     });
     auto next = sorted_.begin();
-    for (size_t tap = 0; tap < counts_.size(); ++tap) {
-      if (counts_[tap] != 0) {
-        const size_t first = tap * kTileRows;
-        piece_.runs.push_back({static_cast<int32_t>(tap), static_cast<int32_t>(counts_[tap])});
-        piece_.input.insert(piece_.input.end(), &inputs_[first], &inputs_[first + counts_[tap]]);
-        piece_.slot.insert(piece_.slot.end(), &slots_[first], &slots_[first + counts_[tap]]);
-        counts_[tap] = 0;
+    for (size_t tap = 0; tap < next_.size(); ++tap) {
+      const uint32_t first = begin_of(tap), last = std::exchange(next_[tap], first);
+      if (first != last) {
+        piece_.runs.push_back({static_cast<int32_t>(tap), static_cast<int32_t>(last - first)});
+        const size_t end = piece_.input.size();
+        piece_.input.resize(end + (last - first));
+        std::transform(&ranks_[first], &ranks_[last], piece_.input.data() + end,
+                       [this](int32_t rank) { return first_rows_[static_cast<size_t>(rank)]; });
+        piece_.slot.insert(piece_.slot.end(), &slots_[first], &slots_[last]);
       }
       while (next != sorted_.end() && static_cast<size_t>(next->tap) == tap) next = append_run(next);
     }
@@ -87,10 +103,13 @@ class PieceWriter {
     return last;
   }
 
+  static uint32_t begin_of(size_t tap) { return static_cast<uint32_t>(tap * kTileRows); }
+
+  std::span<const int32_t> first_rows_;
   TiledRelation::Piece piece_;
-  std::unique_ptr<int32_t[]> inputs_;  // kTileRows a tap
+  std::vector<uint32_t> next_;
+  std::unique_ptr<int32_t[]> ranks_;  // kTileRows a tap
   std::unique_ptr<uint16_t[]> slots_;
-  std::vector<size_t> counts_;  // by tap: edges of the tile at hand
   Edges sorted_;
 };
 
