@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstring>
+#include <limits>
 
 #include "cpu/relation_writer.h"
 
@@ -77,35 +77,37 @@ void for_groups(const CoordIndex& target, int64_t first, int64_t last, const Sea
   }
 }
 
-/// Edges of kernels that keep to a box of blocks.
+/// Edges of kernels that keep to a box of blocks. The box is gathered for a whole column of output blocks at once, or as
+/// much of it as words of 64 cells hold.
 class BoxSearch {
  public:
   BoxSearch(const Stencil& stencil, const CoordIndex& source, const CoordIndex& target)
-      : stencil_(stencil), source_(source), cells_(target.cells()) {
-    for (int block = 0; block < stencil.blocks()[0]; ++block) {
-      used_x_[static_cast<size_t>(block)] = stencil.used_cells(0, block);
-    }
-  }
+      : stencil_(stencil), source_(source), cells_(target.cells()) {}
 
   void search(const OutputGroup& group, int64_t tile_first, EdgeSink& sink) {
     if (group.x != column_x_ || group.y != column_y_ || group.batch != column_batch_) enter_column(group);
-    gather(group.z);
+    const int64_t first_block = stencil_.first_block(2, group.z);
+    if (first_block + stencil_.blocks()[2] > window_ + Stencil::kWindowBlocks) gather(first_block);
+    const auto window_block = static_cast<int>(first_block - window_);
     const Stencil::Pattern* const patterns = stencil_.patterns(group.x, group.y, group.z);
     const Stencil::Word* const words = stencil_.words();
-    const Stencil::Load* const loads = stencil_.loads();
+    const uint8_t* const rows = stencil_.rows();
+    const Block* const* const box = box_.data() + window_block;
     const PieceWriter::Lists lists = sink.lists();
     const bool all_copies = sink.all_copies();
     for (int64_t position = group.first; position < group.last; ++position) {
       const auto slot = static_cast<uint16_t>(position - tile_first);
       const Stencil::Pattern& pattern = patterns[cells_[static_cast<size_t>(position)]];
-      for (const Stencil::Word *word = words + pattern.first_word, *end = words + pattern.last_word; word < end; ++word) {
-        uint64_t found = 0;
-        for (const Stencil::Load *load = loads + word->first_load, *last = loads + word->last_load; load < last; ++load) {
-          found |= (four_rows(load->row) >> pattern.shift & load->mask) << load->up;
-        }
+      const int shift = pattern.shift + window_block * Block::kSide;
+      for (uint32_t word = pattern.first_word; word < pattern.last_word; ++word) {
+        const uint8_t* const first_row = rows + words[word].first_row;
+        const uint32_t count = words[word].last_row - words[word].first_row;
+        uint64_t found = count == 9 && pattern.bits == 3   ? taps_of<9, 3>(first_row, shift, pattern.mask)
+                         : count == 4 && pattern.bits == 2 ? taps_of<4, 2>(first_row, shift, pattern.mask)
+                                                           : taps_of(first_row, count, shift, pattern);
         for (; found != 0; found &= found - 1) {
-          const Stencil::Reach reach = word->reach[static_cast<size_t>(std::countr_zero(found))];
-          const int32_t rank = box_[reach.block]->rank(reach.cell);
+          const Stencil::Reach reach = words[word].reach[static_cast<size_t>(std::countr_zero(found))];
+          const int32_t rank = box[reach.block]->rank(reach.cell);
           lists.add(reach.tap, slot, rank);
           if (all_copies) sink.add_copies(reach.tap, slot, rank);
         }
@@ -114,79 +116,106 @@ class BoxSearch {
   }
 
  private:
+  static constexpr int kBoxCells = Stencil::kBoxCells;
+  static constexpr int64_t kNoWindow = std::numeric_limits<int64_t>::min() / 2;
+
+  /// What the given rows of the box hold, seen from `shift`, row after row.
+  uint64_t taps_of(const uint8_t* rows, uint32_t count, int shift, const Stencil::Pattern& pattern) const noexcept {
+    uint64_t found = 0;
+    for (uint32_t i = 0; i < count; ++i) {
+      found |= (rows_[rows[i]] >> shift & pattern.mask) << (i * static_cast<uint32_t>(pattern.bits));
+    }
+    return found;
+  }
+  /// The same for the most frequent kernels, without a loop.
+  template <int kCount, int kBits>
+  uint64_t taps_of(const uint8_t* rows, int shift, uint64_t mask) const noexcept {
+    return [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) {
+      return ((((rows_[rows[kIndex]] >> shift) & mask) << (kIndex * kBits)) | ...);
+    }
+    (std::make_integer_sequence<int, kCount>());
+  }
+
   /// A column of source blocks within the box, from the block to look at next.
   struct Reached {
     int32_t next, end;
     int x, y;  // of the box
   };
+  /// The source's columns of one x of the box, from the one to look at next.
+  struct Line {
+    int32_t next, end;
+  };
 
   void enter_column(const OutputGroup& group) {
+    if (group.x != column_x_ || group.batch != column_batch_) enter_line(group);
+    column_y_ = group.y;
+    window_ = kNoWindow;
+    reached_count_ = 0;
+    const BlockColumn* const columns = source_.columns().data();
+    const int64_t first = stencil_.first_block(1, group.y), end = first + stencil_.blocks()[1];
+    for (int x = 0; x < stencil_.blocks()[0]; ++x) {
+      Line& line = lines_[static_cast<size_t>(x)];
+      while (line.next < line.end && columns[line.next].y < first) ++line.next;
+      for (int32_t at = line.next; at < line.end && columns[at].y < end; ++at) {
+        reached_[reached_count_++] = {columns[at].first_block, columns[at + 1].first_block, x,
+                                      static_cast<int>(columns[at].y - first)};
+      }
+    }
+  }
+
+  /// Finds the source's columns of each x of the box. Within a line of output columns, y rises.
+  void enter_line(const OutputGroup& group) {
     column_batch_ = group.batch;
     column_x_ = group.x;
-    column_y_ = group.y;
-    reached_.clear();
-    const int64_t first_x = stencil_.first_block(0, group.x), first_y = stencil_.first_block(1, group.y);
+    const int64_t first_y = stencil_.first_block(1, group.y);
+    const auto columns = source_.columns().first(source_.columns().size() - 1);
     for (int x = 0; x < stencil_.blocks()[0]; ++x) {
-      for (int y = 0; y < stencil_.blocks()[1]; ++y) {
-        const int32_t column = source_.find_column(group.batch, first_x + x, first_y + y);
-        if (column < 0) continue;
-        const BlockColumn* const at = &source_.columns()[static_cast<size_t>(column)];
-        reached_.push_back({at[0].first_block, at[1].first_block, x, y});
-      }
+      const int64_t line_x = stencil_.first_block(0, group.x) + x;
+      const auto before = [](const BlockColumn& column, const std::array<int64_t, 3>& at) {
+        return std::array<int64_t, 3>{column.batch, column.x, column.y} < at;
+      };
+      const auto next = std::lower_bound(columns.begin(), columns.end(), std::array{group.batch, line_x, first_y}, before);
+      const auto end = std::lower_bound(next, columns.end(), std::array{group.batch, line_x + 1, kNoWindow}, before);
+      lines_[static_cast<size_t>(x)] = {static_cast<int32_t>(next - columns.begin()),
+                                        static_cast<int32_t>(end - columns.begin())};
     }
   }
 
-  /// Brings the rows and blocks of the box to the outputs of the block at `block_z` of the column at hand. Blocks of a
-  /// column come in rising z, so what lies below the box is left behind for good.
-  void gather(int64_t block_z) {
-    const int64_t first = stencil_.first_block(2, block_z);
-    const int64_t end = first + stencil_.blocks()[2];
-    std::fill_n(rows_.data(), kBoxCells * Block::kSide * stencil_.blocks()[0], uint16_t{0});
+  /// Brings the window of the box that starts at the block `first` of z. Blocks of a column come in rising z, so what
+  /// lies below is left behind for good.
+  void gather(int64_t first) {
+    window_ = first;
+    const int64_t end = first + Stencil::kWindowBlocks;
+    std::fill_n(rows_.data(), stencil_.row_count(), uint64_t{0});
     const Block* const blocks = source_.blocks().data();
-    for (Reached& column : reached_) {
+    for (size_t i = 0; i < reached_count_; ++i) {
+      Reached& column = reached_[i];
       while (column.next < column.end && blocks[column.next].z < first) ++column.next;
-      for (int32_t at = column.next; at < column.end && blocks[at].z < end; ++at) {
-        const auto z = static_cast<int>(blocks[at].z - first);
-        box_[static_cast<size_t>((column.x * Stencil::kMostBlocks + column.y) * Stencil::kMostBlocks + z)] = &blocks[at];
-        add_rows(blocks[at].cells, column, z * Block::kSide);
+      const std::span<const Stencil::Row> used = stencil_.used_rows(column.x, column.y);
+      const Block** const box = box_.data() + (column.x * Stencil::kMostBlocks + column.y) * Stencil::kWindowBlocks;
+      for (const Block *block = blocks + column.next, *last = blocks + column.end; block < last && block->z < end;
+           ++block) {
+        const auto z = static_cast<int>(block->z - first);
+        box[z] = block;
+        for (const Stencil::Row row : used) rows_[row.row] |= (block->cells >> row.cell & 15) << z * Block::kSide;
       }
     }
   }
-
-  void add_rows(uint64_t cells, const Reached& column, int shift) {
-    const auto [first_x, last_x] = used_x_[static_cast<size_t>(column.x)];
-    for (int x = first_x; x <= last_x; ++x) {
-      // The four rows of an x, 4 bits each, spread to 16 bits each.
-      uint64_t spread = cells >> x * 16 & 0xFFFF;
-      spread = (spread | spread << 24) & 0x000000FF000000FF;
-      spread = (spread | spread << 12) & 0x000F000F000F000F;
-      const int row = (column.x * Block::kSide + x) * kBoxCells + column.y * Block::kSide;
-      const uint64_t rows = four_rows(row) | spread << shift;
-      std::memcpy(&rows_[static_cast<size_t>(row)], &rows, sizeof(rows));
-    }
-  }
-
-  /// Row r at the low bits, row r + 1 above it, and so on.
-  uint64_t four_rows(int row) const noexcept {
-    static_assert(std::endian::native == std::endian::little);
-    uint64_t rows = 0;
-    std::memcpy(&rows, &rows_[static_cast<size_t>(row)], sizeof(rows));
-    return rows;
-  }
-
-  static constexpr int kBoxCells = Stencil::kBoxCells;
 
   const Stencil& stencil_;
   const CoordIndex& source_;
   std::span<const uint8_t> cells_;
-  std::array<std::array<int, 2>, Stencil::kMostBlocks> used_x_ = {};
 
   // The column of output blocks at hand.
   int64_t column_batch_ = -1, column_x_ = 0, column_y_ = 0;
-  std::vector<Reached> reached_;
-  // And the box of the block at hand: rows of cells along z, and the blocks, set where some row has a bit.
-  std::array<uint16_t, kBoxCells * kBoxCells> rows_;
-  std::array<const Block*, Stencil::kMostBlocks * Stencil::kMostBlocks * Stencil::kMostBlocks> box_;
+  std::array<Line, Stencil::kMostBlocks> lines_;
+  std::array<Reached, Stencil::kMostBlocks * Stencil::kMostBlocks> reached_;
+  size_t reached_count_ = 0;
+  // The window of its box, from the block of z where it starts: rows of cells along z, and the blocks, set where some
+  // row has a bit.
+  int64_t window_ = kNoWindow;
+  std::array<uint64_t, kBoxCells * kBoxCells> rows_;
+  std::array<const Block*, Stencil::kMostBlocks * Stencil::kMostBlocks * Stencil::kWindowBlocks> box_;
 };
 
 /// Edges of any kernel, output by output: a look-up for each kernel column, then a walk over its blocks.

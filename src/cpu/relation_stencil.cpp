@@ -24,11 +24,6 @@ TapRule TapRule::of(RelationKind kind, const ConvGeometry& geometry) {
 Stencil::Axis::Axis(bool divides, int64_t shift, int64_t size, int64_t stride, int64_t dilation)
     : divides_(divides), shift_(shift), size_(size), stride_(stride), dilation_(dilation), divider_(stride) {}
 
-int64_t Stencil::Axis::first_block(int64_t block) const noexcept {
-  if (!divides_) return block * stride_ + Block::of(shift_);
-  return Block::of(divider_.floor(block * Block::kSide + shift_ - (size_ - 1) * dilation_));
-}
-
 std::vector<Stencil::Axis::Tap> Stencil::Axis::taps(size_t phase, int cell) const {
   const int64_t block = static_cast<int64_t>(phase);  // stands for all blocks of the phase
   const int64_t output = block * Block::kSide + cell;
@@ -58,6 +53,7 @@ std::optional<Stencil> Stencil::make(const TapRule& rule) {
   for (const int blocks : stencil.blocks_) {
     if (blocks > kMostBlocks) return std::nullopt;
   }
+  stencil.list_used_rows();
   const auto for_outputs = [&](size_t axis, const auto& visit) {
     for (size_t phase = 0; phase < stencil.axes_[axis].phases(); ++phase) visit(phase);
   };
@@ -92,50 +88,40 @@ Stencil::Stencil(std::vector<Axis> axes)
   }
 }
 
-std::array<int, 2> Stencil::used_cells(int axis, int block) const noexcept {
-  const auto at = static_cast<size_t>(axis);
-  return {std::max(0, lowest_[at] - block * Block::kSide),
-          std::min(Block::kSide - 1, highest_[at] - block * Block::kSide)};
+void Stencil::list_used_rows() {
+  for (int x = lowest_[0]; x <= highest_[0]; ++x) {
+    for (int y = lowest_[1]; y <= highest_[1]; ++y) {
+      used_rows_[static_cast<size_t>(x / Block::kSide * kMostBlocks + y / Block::kSide)].push_back(
+          {static_cast<uint8_t>(Block::cell(x, y, 0)), static_cast<uint8_t>(x * kBoxCells + y)});
+    }
+  }
 }
 
 void Stencil::add_pattern(const TapRule& rule, const std::vector<Axis::Tap>& xs, const std::vector<Axis::Tap>& ys,
                           const std::vector<Axis::Tap>& zs) {
-  Pattern pattern = {static_cast<uint32_t>(words_.size()), 0, 0};
-  int height = 0;  // bits from the lowest to the highest cell of z
-  uint64_t row_mask = 0;
+  Pattern pattern = {static_cast<uint32_t>(words_.size()), 0, 0, 1, 0};
   if (!zs.empty()) {
     pattern.shift = std::min(zs.front().cell, zs.back().cell);
-    height = std::max(zs.front().cell, zs.back().cell) - pattern.shift + 1;
-    for (const Axis::Tap& z : zs) row_mask |= uint64_t{1} << (z.cell - pattern.shift);
-  }
-  // Taps of y rise or fall with their cells; four rows from the lowest one not yet read make a load.
-  std::vector<Axis::Tap> rows = ys;
-  std::sort(rows.begin(), rows.end(), [](const Axis::Tap& a, const Axis::Tap& b) { return a.cell < b.cell; });
-  constexpr int kRowBits = 16, kRows = 4;
-  int up = kRowBits;  // no room: the first load starts a word
-  for (const Axis::Tap& x : xs) {
-    for (size_t first = 0, last = 0; first < rows.size() && height > 0; first = last) {
-      if (up + height > kRowBits) {
-        words_.push_back({static_cast<uint32_t>(loads_.size()), 0, {}});
-        up = 0;
-      }
-      const int first_row = std::min(rows[first].cell, kBoxCells - kRows);
-      Load load = {0, static_cast<uint8_t>(x.cell * kBoxCells + first_row), static_cast<uint8_t>(up)};
-      for (last = first; last < rows.size() && rows[last].cell < first_row + kRows; ++last) {
-        const Axis::Tap& y = rows[last];
-        const int row_bit = (y.cell - first_row) * kRowBits;
-        load.mask |= row_mask << row_bit;
+    pattern.bits = std::max(zs.front().cell, zs.back().cell) - pattern.shift + 1;
+    for (const Axis::Tap& z : zs) pattern.mask |= uint64_t{1} << (z.cell - pattern.shift);
+    int used = 64;  // bits of the word at hand: none is
+    for (const Axis::Tap& x : xs) {
+      for (const Axis::Tap& y : ys) {
+        if (used + pattern.bits > 64) {
+          words_.push_back({static_cast<uint32_t>(rows_.size()), 0, {}});
+          used = 0;
+        }
+        rows_.push_back(static_cast<uint8_t>(x.cell * kBoxCells + y.cell));
+        words_.back().last_row = static_cast<uint32_t>(rows_.size());
+        const int column = x.cell / Block::kSide * kMostBlocks + y.cell / Block::kSide;
         for (const Axis::Tap& z : zs) {
-          words_.back().reach[static_cast<size_t>(row_bit + up + z.cell - pattern.shift)] = {
+          words_.back().reach[static_cast<size_t>(used + z.cell - pattern.shift)] = {
               .tap = static_cast<uint16_t>((x.index * rule.size.y + y.index) * rule.size.z + z.index),
-              .block = static_cast<uint8_t>((x.cell / Block::kSide * kMostBlocks + y.cell / Block::kSide) * kMostBlocks +
-                                            z.cell / Block::kSide),
+              .block = static_cast<uint8_t>(column * kWindowBlocks + z.cell / Block::kSide),
               .cell = static_cast<uint8_t>(Block::cell(x.cell, y.cell, z.cell))};
         }
+        used += pattern.bits;
       }
-      loads_.push_back(load);
-      words_.back().last_load = static_cast<uint32_t>(loads_.size());
-      up += height;
     }
   }
   pattern.last_word = static_cast<uint32_t>(words_.size());

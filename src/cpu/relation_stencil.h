@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "cpu/divider.h"
@@ -27,36 +28,32 @@ struct TapRule {
 /// depends on the output's cell only (and on the phase of its block, where a division leaves remainders). So the tables
 /// are made once a relation.
 ///
-/// The box is kept as rows of cells along z, 16 bits a row, those of one x side by side: one word of 64 bits holds four
-/// rows, so that a few loads bring all that an output may read.
+/// The box is kept as rows of cells along z, a bit a cell: shifting and masking a row leaves a kernel column's taps.
 class Stencil {
  public:
   static constexpr int kMostBlocks = 4;              // of the box, an axis
   static constexpr int kBoxCells = kMostBlocks * 4;  // and its cells
   static constexpr int64_t kMostTaps = 512;
 
-  /// Four rows: those taps among them that an output reads come to stand at bits of its own in a word.
-  struct Load {
-    uint64_t mask;   // of the bits that taps read, the lowest cell of z at bit 0 of each row
-    uint8_t row;     // first of the rows: x * kBoxCells + y
-    uint8_t up;      // how far left in the word
-  };
-  /// What a bit of a word means.
+  /// What a bit of an output's word means: a tap, and the cell that it reads.
   struct Reach {
     uint16_t tap;
-    uint8_t block;  // of the box: (x * kMostBlocks + y) * kMostBlocks + z
+    uint8_t block;  // of the box: (x * kMostBlocks + y) * kWindowBlocks + z
     uint8_t cell;   // within the block
   };
-  /// A word of an output's taps.
+  /// As many kernel columns of an output as fit 64 bits.
   struct Word {
-    uint32_t first_load, last_load;
+    uint32_t first_row, last_row;  // of rows(): column i's bits stand at i * bits
     std::array<Reach, 64> reach;
   };
-  /// An output's cell: its words, and the lowest cell of z that its taps read.
+  /// An output's cell: its words, and which cells of a row its taps read, seen from `shift`.
   struct Pattern {
     uint32_t first_word, last_word;
-    int shift;
+    int shift, bits;
+    uint64_t mask;
   };
+  // Blocks of a column that are looked at together, so that a row of cells is a word.
+  static constexpr int kWindowBlocks = 16;
 
   /// Nothing where the kernel reaches further than the box, or has very many taps.
   static std::optional<Stencil> make(const TapRule& rule);
@@ -64,9 +61,18 @@ class Stencil {
   /// Blocks of the box on each axis.
   const std::array<int, 3>& blocks() const noexcept { return blocks_; }
   /// First block of the box, on an axis, for an output block.
-  int64_t first_block(int axis, int64_t block) const noexcept { return axes_[static_cast<size_t>(axis)].first_block(block); }
-  /// Which cells of a block of the box, on an axis, some output reads.
-  std::array<int, 2> used_cells(int axis, int block) const noexcept;
+  int64_t first_block(int axis, int64_t block) const noexcept {
+    return axes_[static_cast<size_t>(axis)].first_block(block);
+  }
+  /// The rows of a column of the box that some output reads: their cells within a block, and their place in the box.
+  struct Row {
+    uint8_t cell, row;
+  };
+  std::span<const Row> used_rows(int x, int y) const noexcept {
+    return used_rows_[static_cast<size_t>(x * kMostBlocks + y)];
+  }
+  /// How many rows of the box there are at most: those after it are never read.
+  int row_count() const noexcept { return (highest_[0] + 1) * kBoxCells; }
 
   /// The patterns of an output block: 64, by cell.
   const Pattern* patterns(int64_t block_x, int64_t block_y, int64_t block_z) const noexcept {
@@ -75,7 +81,8 @@ class Stencil {
     return patterns_.data() + phase * 64;
   }
   const Word* words() const noexcept { return words_.data(); }
-  const Load* loads() const noexcept { return loads_.data(); }
+  /// Rows of the box, x * kBoxCells + y.
+  const uint8_t* rows() const noexcept { return rows_.data(); }
 
  private:
   /// One axis of the rule.
@@ -87,7 +94,10 @@ class Stencil {
 
     Axis(bool divides, int64_t shift, int64_t size, int64_t stride, int64_t dilation);
 
-    int64_t first_block(int64_t block) const noexcept;
+    int64_t first_block(int64_t block) const noexcept {
+      if (!divides_) return block * stride_ + (shift_ >> 2);
+      return divider_.floor(block * 4 + shift_ - (size_ - 1) * dilation_) >> 2;
+    }
     size_t phases() const noexcept { return divides_ ? static_cast<size_t>(stride_) : 1; }
     size_t phase(int64_t block) const noexcept {
       return divides_ ? static_cast<size_t>(block - divider_.floor(block) * stride_) : 0;
@@ -102,6 +112,7 @@ class Stencil {
   };
 
   explicit Stencil(std::vector<Axis> axes);
+  void list_used_rows();
   void add_pattern(const TapRule& rule, const std::vector<Axis::Tap>& xs, const std::vector<Axis::Tap>& ys,
                    const std::vector<Axis::Tap>& zs);
 
@@ -109,7 +120,8 @@ class Stencil {
   std::array<int, 3> blocks_ = {}, lowest_ = {}, highest_ = {};
   std::vector<Pattern> patterns_;
   std::vector<Word> words_;
-  std::vector<Load> loads_;
+  std::vector<uint8_t> rows_;
+  std::array<std::vector<Row>, kMostBlocks * kMostBlocks> used_rows_;
 };
 
 }  // namespace lattice::cpu
