@@ -52,23 +52,20 @@ DistinctBlocks::DistinctBlocks(int64_t expected) {
   resize(bits_for_slots(static_cast<uint64_t>(expected) / 4));
 }
 
-void DistinctBlocks::insert(const Coord& coord, const Key& key, uint64_t bit) {
+void DistinctBlocks::append(const Coord& coord) {
   check_room(coords_.size());
   coords_.push_back(coord);
-  Entry& entry = table_[last_];
-  const bool is_new = entry.cells == 0;
-  entry.key = key;
-  entry.cells |= bit;
-  if (!is_new) return;
-  ++used_;
-  if (used_ * 2 > table_.size()) resize(64 - shift_ + 1);
+}
+
+void DistinctBlocks::grow(size_t blocks) {
+  resize(std::max(64 - shift_ + 1, bits_for_slots((used_ + blocks) * 2)));
 }
 
 void DistinctBlocks::resize(int bits) {
   shift_ = 64 - bits;
-  std::vector<Entry> old = std::exchange(table_, std::vector<Entry>(size_t{1} << bits));
+  const std::vector<Entry> old = std::exchange(table_, std::vector<Entry>(size_t{1} << bits));
   for (const Entry& entry : old) {
-    if (entry.cells != 0) table_[find(entry.key)] = entry;
+    if (entry.block.batch >= 0) table_[slot_of(entry.block)] = entry;
   }
   last_ = 0;
 }

@@ -1,4 +1,6 @@
+#include <array>
 #include <limits>
+#include <numeric>
 
 #include "coord_index.h"
 #include "cpu/cpu_backend.h"
@@ -10,8 +12,12 @@
 namespace lattice::cpu {
 namespace {
 
+bool fits_int32(int64_t value) {
+  return value >= std::numeric_limits<int32_t>::min() && value <= std::numeric_limits<int32_t>::max();
+}
+
 int32_t narrow(int64_t value, int64_t row, const Coord& from, std::string_view operation) {
-  if (value < std::numeric_limits<int32_t>::min() || value > std::numeric_limits<int32_t>::max()) {
+  if (!fits_int32(value)) {
     fail(ErrorCode::out_of_range,
          "{}: input row {} at {} leads to the output coordinate {}, which does not fit int32; subtract an origin first",
          operation, row, to_string(from), value);
@@ -31,84 +37,197 @@ std::vector<Coord> forward_coords(const CoordSet& source, const ConvGeometry& ge
   return coarse.take();
 }
 
-/// Which outputs an input reaches along one axis, by tap: o = (i + padding - offset) / stride where that divides.
-class ReachedOutputs {
- public:
-  ReachedOutputs(int64_t size, int64_t stride, int64_t padding, int64_t dilation, std::optional<int64_t> extent)
-      : size_(size), padding_(padding), dilation_(dilation), extent_(extent), divide_(stride) {}
+/// Outputs that an input reaches along one axis, in the order of taps: first, first + step, and so on.
+struct Reached {
+  int64_t first;
+  int64_t count;
+};
 
-  std::span<const int64_t> from(int64_t input) {
-    if (input == last_input_ && !first_) return outputs_;  // neighbours often share an axis
-    first_ = false;
-    last_input_ = input;
-    outputs_.clear();
-    for (int64_t i = 0; i < size_; ++i) {
-      int64_t output = 0;
-      if (!divide_.divides(input + padding_ - i * dilation_, output)) continue;
-      if (!extent_ || (output >= 0 && output < *extent_)) outputs_.push_back(output);
+/// One axis of a transposed geometry: input*stride + i*dilation - padding.
+class TransposedAxis {
+ public:
+  TransposedAxis(int64_t size, int64_t stride, int64_t padding, int64_t dilation)
+      : size_(size), stride_(stride), padding_(padding), dilation_(dilation) {}
+
+  int64_t step() const noexcept { return dilation_; }
+  Reached from(int64_t input) const noexcept { return {input * stride_ - padding_, size_}; }
+
+ private:
+  int64_t size_, stride_, padding_, dilation_;
+};
+
+/// One axis of a regular geometry: (input + padding - i*dilation) / stride where that divides. The taps for which it
+/// does are every (stride / g)th, g = gcd(stride, dilation), and their outputs fall by dilation / g.
+class RegularAxis {
+ public:
+  RegularAxis(int64_t size, int64_t stride, int64_t padding, int64_t dilation, std::optional<int64_t> extent)
+      : size_(size), stride_(stride), padding_(padding), dilation_(dilation), extent_(extent), divide_(stride) {
+    const int64_t common = std::gcd(stride, dilation);
+    tap_step_ = stride / common;
+    step_ = dilation / common;
+    constexpr int64_t kMostRemainders = 64;
+    for (int64_t r = 0; r < std::min(stride, kMostRemainders); ++r) by_remainder_.push_back(first_tap(r));
+  }
+
+  int64_t step() const noexcept { return -step_; }
+  Reached from(int64_t input) const noexcept {
+    const int64_t quotient = divide_.floor(input + padding_);
+    const int64_t remainder = input + padding_ - quotient * stride_;
+    const auto known = static_cast<size_t>(remainder);
+    Reached reached = known < by_remainder_.size() ? by_remainder_[known] : first_tap(remainder);
+    reached.first += quotient;
+    if (extent_) {
+      while (reached.count > 0 && reached.first >= *extent_) {
+        reached.first -= step_;
+        --reached.count;
+      }
+      while (reached.count > 0 && reached.first - (reached.count - 1) * step_ < 0) --reached.count;
     }
-    return outputs_;
+    return reached;
   }
 
  private:
-  int64_t size_, padding_, dilation_;
+  /// What the input + padding = `remainder` reaches.
+  Reached first_tap(int64_t remainder) const noexcept {
+    for (int64_t i = 0; i < std::min(size_, tap_step_); ++i) {
+      int64_t output = 0;
+      if (divide_.divides(remainder - i * dilation_, output)) return {output, (size_ - 1 - i) / tap_step_ + 1};
+    }
+    return {0, 0};
+  }
+
+  int64_t size_, stride_, padding_, dilation_;
   std::optional<int64_t> extent_;
   Divider divide_;
-  std::vector<int64_t> outputs_;
-  int64_t last_input_ = 0;
-  bool first_ = true;
+  int64_t tap_step_ = 1, step_ = 1;
+  std::vector<Reached> by_remainder_;
 };
+
+template <typename Axis>
+using Axes = std::array<Axis, 3>;  // x, y, z
+
+/// The blocks that hold what an input reaches along one axis, and which of their cells those are as far as this axis
+/// goes.
+class ReachedBlocks {
+ public:
+  struct Part {
+    int64_t block;
+    uint64_t cells;
+  };
+
+  explicit ReachedBlocks(int axis) : plane_(kPlanes[static_cast<size_t>(axis)]), shift_(4 - 2 * axis) {}
+
+  void set(const Reached& reached, int64_t step) {
+    parts_.clear();
+    part_of_.clear();
+    for (int64_t i = 0, output = reached.first; i < reached.count; ++i, output += step) {
+      if (parts_.empty() || parts_.back().block != Block::of(output)) parts_.push_back({Block::of(output), 0});
+      parts_.back().cells |= plane_ << ((output & (Block::kSide - 1)) << shift_);
+      part_of_.push_back(parts_.size() - 1);
+    }
+  }
+  const std::vector<Part>& parts() const noexcept { return parts_; }
+  /// The part that holds output i.
+  size_t part_of(int64_t i) const noexcept { return part_of_[static_cast<size_t>(i)]; }
+
+ private:
+  static constexpr std::array<uint64_t, 3> kPlanes = {0xFFFF, 0x000F000F000F000F, 0x1111111111111111};
+
+  uint64_t plane_;  // the cells of a block with 0 on this axis
+  int shift_;       // log2 of how far apart its planes are
+  std::vector<Part> parts_;
+  std::vector<size_t> part_of_;
+};
+
+/// The outputs that the inputs reach, each once, by input and then by tap. Most of what a scan's inputs reach is there
+/// already, which is seen for all the outputs in a block at once.
+template <typename Axis>
+std::vector<Coord> merged_coords(const CoordSet& source, int64_t expected, const Axes<Axis>& axes,
+                                 std::string_view operation) {
+  DistinctBlocks merged(expected);
+  ReachedBlocks blocks_x(0), blocks_y(1), blocks_z(2);
+  std::vector<DistinctBlocks::Slot> slots;
+  int64_t row = -1;
+  for (const Coord& c : source.coords()) {
+    ++row;
+    const Reached xs = axes[0].from(c.x), ys = axes[1].from(c.y), zs = axes[2].from(c.z);
+    const auto output = [&](int64_t x, int64_t y, int64_t z) {
+      return Coord{c.batch, narrow(x, row, c, operation), narrow(y, row, c, operation), narrow(z, row, c, operation)};
+    };
+    if (xs.count == 1 && ys.count == 1 && zs.count == 1) {
+      merged.add(output(xs.first, ys.first, zs.first));
+      continue;
+    }
+    const auto inside = [](const Reached& reached, int64_t step) {
+      return fits_int32(reached.first) && fits_int32(reached.first + (reached.count - 1) * step);
+    };
+    const bool all_inside =
+        inside(xs, axes[0].step()) && inside(ys, axes[1].step()) && inside(zs, axes[2].step());
+    blocks_x.set(xs, axes[0].step());
+    blocks_y.set(ys, axes[1].step());
+    blocks_z.set(zs, axes[2].step());
+    slots.clear();
+    merged.reserve(blocks_x.parts().size() * blocks_y.parts().size() * blocks_z.parts().size());
+    uint64_t missing = 0;
+    for (const auto& x : blocks_x.parts()) {
+      for (const auto& y : blocks_y.parts()) {
+        for (const auto& z : blocks_z.parts()) {
+          // What lies outside int32 is found out below.
+          slots.push_back(merged.find({c.batch, static_cast<int32_t>(x.block), static_cast<int32_t>(y.block),
+                                       static_cast<int32_t>(z.block)}));
+          missing |= merged.missing(slots.back(), x.cells & y.cells & z.cells);
+        }
+      }
+    }
+    if (missing == 0 && all_inside) continue;
+    for (int64_t ix = 0, x = xs.first; ix < xs.count; ++ix, x += axes[0].step()) {
+      for (int64_t iy = 0, y = ys.first; iy < ys.count; ++iy, y += axes[1].step()) {
+        const DistinctBlocks::Slot* const column =
+            &slots[(blocks_x.part_of(ix) * blocks_y.parts().size() + blocks_y.part_of(iy)) * blocks_z.parts().size()];
+        for (int64_t iz = 0, z = zs.first; iz < zs.count; ++iz, z += axes[2].step()) {
+          merged.add(column[blocks_z.part_of(iz)], Block::cell(x, y, z), output(x, y, z));
+        }
+      }
+    }
+  }
+  return merged.take();
+}
 
 std::vector<Coord> regular_coords(const CoordSet& source, const ConvGeometry& geometry,
                                   const std::optional<Triple>& extent, std::string_view operation) {
   const auto& [size, stride, padding, dilation] = geometry.options();
   const auto along = [&](int64_t Triple::*axis) {
-    return ReachedOutputs(size.*axis, stride.*axis, padding.*axis, dilation.*axis,
-                          extent ? std::optional((*extent).*axis) : std::nullopt);
+    return RegularAxis(size.*axis, stride.*axis, padding.*axis, dilation.*axis,
+                       extent ? std::optional((*extent).*axis) : std::nullopt);
   };
-  ReachedOutputs along_x = along(&Triple::x), along_y = along(&Triple::y), along_z = along(&Triple::z);
-  DistinctBlocks outputs(source.rows());
-  int64_t row = -1;
-  for (const Coord& c : source.coords()) {
-    ++row;
-    const std::span<const int64_t> xs = along_x.from(c.x), ys = along_y.from(c.y), zs = along_z.from(c.z);
-    for (const int64_t x : xs) {
-      for (const int64_t y : ys) {
-        for (const int64_t z : zs) {
-          outputs.add({c.batch, narrow(x, row, c, operation), narrow(y, row, c, operation),
-                       narrow(z, row, c, operation)});
-        }
-      }
-    }
-  }
-  return outputs.take();
+  return merged_coords(source, source.rows(), Axes<RegularAxis>{along(&Triple::x), along(&Triple::y), along(&Triple::z)},
+                       operation);
 }
 
 std::vector<Coord> transposed_coords(const CoordSet& source, const ConvGeometry& geometry, bool merge,
                                      std::string_view operation) {
   const auto& [size, stride, padding, dilation] = geometry.options();
+  const auto along = [&](int64_t Triple::*axis) {
+    return TransposedAxis(size.*axis, stride.*axis, padding.*axis, dilation.*axis);
+  };
+  const Axes<TransposedAxis> axes = {along(&Triple::x), along(&Triple::y), along(&Triple::z)};
+  if (merge) return merged_coords(source, source.rows() * geometry.taps() / 2, axes, operation);
   std::vector<Coord> rows;
-  if (!merge) rows.reserve(static_cast<size_t>(source.rows() * geometry.taps()));
-  DistinctBlocks merged(merge ? source.rows() * geometry.taps() : 0);
+  rows.reserve(static_cast<size_t>(source.rows() * geometry.taps()));
   int64_t row = -1;
   for (const Coord& c : source.coords()) {
     ++row;
-    for (int64_t ix = 0; ix < size.x; ++ix) {
-      for (int64_t iy = 0; iy < size.y; ++iy) {
-        for (int64_t iz = 0; iz < size.z; ++iz) {
-          const Coord o = {c.batch, narrow(c.x * stride.x + ix * dilation.x - padding.x, row, c, operation),
-                           narrow(c.y * stride.y + iy * dilation.y - padding.y, row, c, operation),
-                           narrow(c.z * stride.z + iz * dilation.z - padding.z, row, c, operation)};
-          if (merge) {
-            merged.add(o);
-          } else {
-            rows.push_back(o);
-          }
+    const Reached xs = axes[0].from(c.x), ys = axes[1].from(c.y), zs = axes[2].from(c.z);
+    for (int64_t ix = 0, x = xs.first; ix < xs.count; ++ix, x += axes[0].step()) {
+      for (int64_t iy = 0, y = ys.first; iy < ys.count; ++iy, y += axes[1].step()) {
+        for (int64_t iz = 0, z = zs.first; iz < zs.count; ++iz, z += axes[2].step()) {
+          rows.push_back({c.batch, narrow(x, row, c, operation), narrow(y, row, c, operation),
+                          narrow(z, row, c, operation)});
         }
       }
     }
   }
-  return merge ? merged.take() : std::move(rows);
+  return rows;
 }
 
 }  // namespace
