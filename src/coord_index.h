@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <vector>
 
@@ -44,9 +43,6 @@ struct BlockColumn {
   int32_t batch, x, y;
   int32_t first_block;
 };
-
-/// Runs task(i) for i = 0 .. count-1, in any order, maybe at once.
-using ForEach = std::function<void(int64_t count, const std::function<void(int64_t)>& task)>;
 
 /// The sorted order of a coordinate set: what every relation of the set starts from. Made once by a radix sort over the
 /// bits that the set's ranges need. Places, the distinct coordinates, are ranked by block (batch, x, y, z), then cell;

@@ -176,6 +176,13 @@ struct RelationKeyHash {
   }
 };
 
+/// Whether a relation of `kind` reaches, from an output, the same inputs as the target transposed one does the other way:
+/// then one holds the other's edges turned round. For centered offsets that takes a kernel without a centre.
+bool inverts_transposed(RelationKind kind, const ConvGeometry& geometry) {
+  if (kind == RelationKind::regular) return true;
+  return (kind == RelationKind::forward || kind == RelationKind::target) && geometry.centered_offset(0) == Triple(0);
+}
+
 struct CachedRelation {
   std::weak_ptr<const CoordSet> source;
   std::weak_ptr<const CoordSet> target;  // explicit targets only
@@ -191,6 +198,22 @@ std::vector<std::string_view> available_isas() {
 
 struct Session::RelationCache {
   std::unordered_map<RelationKey, CachedRelation, RelationKeyHash> entries;
+
+  /// A relation with the edges of the target transposed one from `source` to `target`, turned round, or null.
+  const Relation* find_inverse(const CoordSet& source, const CoordSet& target, const ConvGeometry& geometry) const {
+    for (const RelationKind kind : {RelationKind::regular, RelationKind::forward, RelationKind::target}) {
+      if (!inverts_transposed(kind, geometry)) continue;
+      RelationKey key = {.source = target.id(), .target = std::nullopt, .kind = kind, .geometry = geometry};
+      if (takes_target(kind)) key.target = source.id();
+      const auto found = entries.find(key);
+      if (found == entries.end()) continue;
+      const Support& derived = found->second.derived;
+      if (derived != nullptr && derived->id() != source.id()) continue;
+      // A look-up finds first copies only, so that with repeated coordinates either way has edges of its own.
+      return source.has_duplicates() || target.has_duplicates() ? nullptr : found->second.relation.get();
+    }
+    return nullptr;
+  }
 
   /// Drops the relations whose supports are gone. A dropped entry may hold the last reference to the support that
   /// another one starts from, hence the repetition.
@@ -244,7 +267,9 @@ RelatedSupport Session::relate(RelationKind kind, const Support& source, const C
     derived = CoordSet::make(backend_->output_coords(kind, *source, geometry, extent, operation), stride, extent);
     output = derived;
   }
-  std::shared_ptr<const Relation> relation = backend_->relate(kind, *source, *output, geometry);
+  const Relation* const inverse =
+      kind == RelationKind::target_transposed ? cache_->find_inverse(*source, *output, geometry) : nullptr;
+  std::shared_ptr<const Relation> relation = backend_->relate(kind, *source, *output, geometry, inverse);
   cache_->entries.emplace(
       key, CachedRelation{.source = source, .target = target, .derived = std::move(derived), .relation = relation});
   return {std::move(output), std::move(relation)};

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -37,6 +38,9 @@ struct Coord {
 static_assert(sizeof(Coord) == 16);
 
 std::string to_string(const Coord& coord);
+
+/// Runs task(i) for i = 0 .. count-1, in any order, maybe on several threads; returns when all are done.
+using ForEach = std::function<void(int64_t count, const std::function<void(int64_t)>& task)>;
 
 class CoordIndex;
 class CoordSet;
@@ -77,6 +81,8 @@ class CoordSet {
   Tensor tensor() const;
   /// The sorted order of the rows, made on first use and kept (see src/coord_index.h).
   const CoordIndex& index() const;
+  /// The same; where it is not there yet, `threads` threads make it by `for_each`. The result does not depend on them.
+  const CoordIndex& index(int threads, const ForEach& for_each) const;
 
  private:
   CoordSet(std::vector<Coord> coords, Triple stride, std::optional<Triple> extent);

@@ -250,8 +250,8 @@ std::vector<Coord> CpuBackend::output_coords(RelationKind kind, const CoordSet& 
 }
 
 std::unique_ptr<const Relation> CpuBackend::relate(RelationKind kind, const CoordSet& source, const CoordSet& target,
-                                                   const ConvGeometry& geometry) {
-  return build_relation(kind, source, target, geometry, workers_);
+                                                   const ConvGeometry& geometry, const Relation* inverse) {
+  return build_relation(kind, source, target, geometry, dynamic_cast<const TiledRelation*>(inverse), workers_);
 }
 
 JoinedRows CpuBackend::join(const CoordSet& lhs, const CoordSet& rhs, Join join) {

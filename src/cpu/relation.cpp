@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <numeric>
 
+#include "coord_index.h"
+
+#include "cpu/relation_inverse.h"
 #include "cpu/relation_search.h"
 #include "cpu/relation_writer.h"
 
@@ -101,7 +104,8 @@ int64_t TiledRelation::nbytes() const {
 }
 
 std::unique_ptr<const TiledRelation> build_relation(RelationKind kind, const CoordSet& source, const CoordSet& target,
-                                                    const ConvGeometry& geometry, Workers& workers) {
+                                                    const ConvGeometry& geometry, const TiledRelation* inverse,
+                                                    Workers& workers) {
   const bool merges = kind == RelationKind::transposed && !geometry.taps_never_meet();
   const bool one_edge = kind == RelationKind::pointwise || kind == RelationKind::generative ||
                         (kind == RelationKind::transposed && !merges);
@@ -110,9 +114,11 @@ std::unique_ptr<const TiledRelation> build_relation(RelationKind kind, const Coo
   if (one_edge) {
     pieces = one_edge_a_row(source.rows(), geometry.taps(), order, workers);
   } else {
-    const std::span<const int32_t> sorted_rows = target.index().order();
+    const std::span<const int32_t> sorted_rows = sorted_index(target, workers).order();
     order.assign(sorted_rows.begin(), sorted_rows.end());
-    pieces = search_edges(TapRule::of(kind, geometry), source, target, merges, workers);
+    pieces = inverse != nullptr && is_worth_turning(*inverse)
+                 ? turn_round(*inverse, target, workers)
+                 : search_edges(TapRule::of(kind, geometry), source, target, merges, workers);
   }
   return std::make_unique<const TiledRelation>(kind, source.rows(), geometry.taps(), std::move(order),
                                                std::move(pieces));

@@ -67,6 +67,7 @@ class TiledRelation final : public Relation {
 
 /// Builds the edges from `source` to `target` (see Backend::relate).
 std::unique_ptr<const TiledRelation> build_relation(RelationKind kind, const CoordSet& source, const CoordSet& target,
-                                                    const ConvGeometry& geometry, Workers& workers);
+                                                    const ConvGeometry& geometry, const TiledRelation* inverse,
+                                                    Workers& workers);
 
 }  // namespace lattice::cpu

@@ -21,7 +21,7 @@ class ReferenceBackend final : public Backend {
   std::vector<Coord> output_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
                                    const std::optional<Triple>& extent, std::string_view operation) override;
   std::unique_ptr<const Relation> relate(RelationKind kind, const CoordSet& source, const CoordSet& target,
-                                         const ConvGeometry& geometry) override;
+                                         const ConvGeometry& geometry, const Relation* inverse) override;
 
   std::unique_ptr<const PreparedWeight> prepare(const ConvWeight& weight) const override;
   Tensor convolve(const Tensor& x, const Relation& relation, const ConvWeight& weight,

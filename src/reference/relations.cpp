@@ -288,7 +288,8 @@ std::vector<Coord> ReferenceBackend::output_coords(RelationKind kind, const Coor
 }
 
 std::unique_ptr<const Relation> ReferenceBackend::relate(RelationKind kind, const CoordSet& source,
-                                                         const CoordSet& target, const ConvGeometry& geometry) {
+                                                         const CoordSet& target, const ConvGeometry& geometry,
+                                                         const Relation* /*inverse*/) {
   return std::make_unique<ReferenceRelation>(kind, source.rows(), target.rows(), geometry.taps(),
                                              edges_of(kind, source, target, geometry));
 }

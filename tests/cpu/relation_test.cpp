@@ -1,0 +1,152 @@
+// Relations of the cpu backend beyond what random convolutions reach: sets that take the widest keys, every form of
+// search, and edges that are another relation's turned round.
+#include "lattice/relation.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <set>
+#include <vector>
+
+#include "lattice/random.h"
+#include "lattice/session.h"
+
+namespace lattice {
+namespace {
+
+std::vector<Coord> scattered(uint64_t seed, size_t rows, int32_t low, uint64_t side, bool repeated) {
+  Random random(seed);
+  const auto draw = [&] { return static_cast<int32_t>(low + static_cast<int64_t>(random.next() % side)); };
+  std::vector<Coord> coords;
+  std::set<Coord> seen;
+  while (coords.size() < rows) {
+    const Coord c = {static_cast<int32_t>(random.next() % 2), draw(), draw(), draw()};
+    if (seen.insert(c).second || repeated) coords.push_back(c);
+  }
+  return coords;
+}
+
+void expect_same(const Relation& a, const Relation& b, const std::string& what) {
+  const EdgeList x = a.edge_list(), y = b.edge_list();
+  EXPECT_EQ(a.edges(), b.edges()) << what;
+  EXPECT_EQ(x.output_begin, y.output_begin) << what;
+  EXPECT_EQ(x.tap, y.tap) << what;
+  EXPECT_EQ(x.input_row, y.input_row) << what;
+}
+
+/// Coordinates and edges of the reference, and of the cpu backend on one thread and on three.
+void expect_agreement(RelationKind kind, const std::vector<Coord>& coords, const ConvOptions& options,
+                      const std::string& what) {
+  const ConvGeometry geometry(options);
+  Session reference({.backend = BackendKind::reference});
+  const bool transposes = kind == RelationKind::transposed;
+  const Support source = CoordSet::make(coords, transposes ? options.stride : Triple(1));
+  const RelatedSupport expected = reference.relate(kind, source, geometry);
+  for (const int threads : {1, 3}) {
+    Session session({.threads = threads});
+    const RelatedSupport related = session.relate(kind, source, geometry);
+    ASSERT_EQ(related.output->rows(), expected.output->rows()) << what;
+    EXPECT_TRUE(std::equal(related.output->coords().begin(), related.output->coords().end(),
+                           expected.output->coords().begin()))
+        << what;
+    expect_same(*related.relation, *expected.relation, what + ", threads " + std::to_string(threads));
+  }
+}
+
+TEST(Relation, AgreesForEveryWayToSearch) {
+  struct Shape {
+    const char* name;
+    ConvOptions options;
+  };
+  const Shape shapes[] = {
+      {"a box", {.kernel_size = 3}},
+      {"a box of two words", {.kernel_size = 5}},
+      {"a flat box", {.kernel_size = {1, 3, 5}}},
+      {"the widest box", {.kernel_size = 5, .dilation = 3}},
+      {"beyond the box in z", {.kernel_size = {3, 3, 9}, .dilation = 2}},
+      {"beyond the box", {.kernel_size = 3, .dilation = 11}},
+      {"more taps than lists", {.kernel_size = 9}},
+      {"strides", {.kernel_size = 3, .stride = 2, .padding = 1}},
+      {"strides of three", {.kernel_size = {3, 4, 2}, .stride = 3, .padding = {0, 5, 1}, .dilation = {1, 2, 3}}},
+      {"strides above the box", {.kernel_size = 3, .stride = {9, 2, 17}, .padding = 2}},
+      {"a single place", {.kernel_size = 1, .stride = 2}},
+  };
+  for (const bool repeated : {false, true}) {
+    const std::vector<Coord> coords = scattered(1, 500, -6, 11, repeated);
+    for (const auto& [name, options] : shapes) {
+      const std::string what = std::string(name) + (repeated ? ", repeated coordinates" : "");
+      if (options.stride == Triple(1) && options.kernel_size != Triple(4)) {
+        expect_agreement(RelationKind::submanifold, coords, options, "submanifold, " + what);
+      }
+      expect_agreement(RelationKind::forward, coords, options, "forward, " + what);
+      if (options.kernel_size == Triple(9)) continue;  // the derived supports would take the reference minutes
+      expect_agreement(RelationKind::regular, coords, options, "regular, " + what);
+      expect_agreement(RelationKind::transposed, coords, options, "transposed, " + what);
+    }
+  }
+}
+
+TEST(Relation, AgreesForKeysOfEveryWidth) {
+  constexpr int32_t kLowest = std::numeric_limits<int32_t>::min(), kLargest = std::numeric_limits<int32_t>::max();
+  for (const bool repeated : {false, true}) {
+    std::vector<Coord> coords = scattered(2, 1200, 1000, 12, repeated);
+    const ConvOptions options = {.kernel_size = 3};
+    expect_agreement(RelationKind::submanifold, coords, options, "narrow");
+    coords.push_back({1 << 20, 1 << 20, -(1 << 20), 5});  // key and row together leave 64 bits
+    expect_agreement(RelationKind::submanifold, coords, options, "wide");
+    for (const Coord& c : {Coord{kLargest, kLowest, kLowest, kLowest}, Coord{kLargest, kLargest, kLargest, kLargest},
+                           Coord{0, kLowest, kLargest, kLowest + 1}, Coord{0, kLowest, kLargest, kLowest}}) {
+      coords.push_back(c);
+    }
+    expect_agreement(RelationKind::submanifold, coords, options, "widest");
+    expect_agreement(RelationKind::forward, coords, {.kernel_size = 2, .stride = 2}, "widest, strided");
+  }
+}
+
+TEST(Relation, TurnsTheEdgesOfAnotherRound) {
+  const std::vector<Coord> unique = scattered(3, 6000, -12, 26, false);
+  const std::vector<Coord> repeated = scattered(4, 6000, -7, 14, true);
+  struct Case {
+    RelationKind kind;
+    ConvOptions options;
+  };
+  const Case cases[] = {{RelationKind::regular, {.kernel_size = 3, .stride = 2, .padding = 1}},
+                        {RelationKind::regular, {.kernel_size = {3, 2, 5}, .stride = {2, 3, 1}, .dilation = {1, 1, 2}}},
+                        {RelationKind::forward, {.kernel_size = 2, .stride = 2}},
+                        {RelationKind::forward, {.kernel_size = 3, .stride = 2, .padding = 1}},  // centred: no inverse
+                        {RelationKind::regular, {.kernel_size = 1, .stride = 3}}};
+  for (const std::vector<Coord>& coords : {unique, repeated}) {
+    for (const auto& [kind, options] : cases) {
+      const ConvGeometry geometry(options);
+      const Support fine = CoordSet::make(coords);
+      Session reference({.backend = BackendKind::reference});
+      const Support coarse = reference.relate(kind, fine, geometry).output;
+      const auto expected = reference.relate(RelationKind::target_transposed, coarse, geometry, fine);
+      for (const int threads : {1, 3}) {
+        Session session({.threads = threads});
+        const RelatedSupport down = session.relate(kind, fine, geometry);
+        const RelatedSupport up = session.relate(RelationKind::target_transposed, down.output, geometry, fine);
+        EXPECT_EQ(up.relation->kind(), RelationKind::target_transposed);
+        EXPECT_EQ(up.output->id(), fine->id());
+        expect_same(*up.relation, *expected.relation, to_string(options.kernel_size));
+      }
+    }
+  }
+}
+
+TEST(Relation, TurnsTheEdgesOfAnExplicitTargetRound) {
+  const ConvGeometry geometry({.kernel_size = 2, .stride = 2});
+  const Support fine = CoordSet::make(scattered(5, 3000, -10, 20, false));
+  const Support coarse = CoordSet::make(scattered(6, 500, -6, 12, false), 2);
+  const Support other = CoordSet::make(scattered(7, 500, -6, 12, false), 2);
+  Session session, fresh;
+  session.relate(RelationKind::target, fine, geometry, coarse);
+  for (const Support& source : {coarse, other}) {
+    const auto up = session.relate(RelationKind::target_transposed, source, geometry, fine);
+    const auto searched = fresh.relate(RelationKind::target_transposed, source, geometry, fine);
+    expect_same(*up.relation, *searched.relation, "explicit target");
+  }
+}
+
+}  // namespace
+}  // namespace lattice
