@@ -51,8 +51,8 @@ class Backend {
   virtual std::vector<Coord> output_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
                                            const std::optional<Triple>& extent, std::string_view operation) = 0;
   /// The edges from `source` to `target`, which for the derived kinds is the set of output_coords. Where `inverse` is
-  /// not null it holds the same edges from `target` to `source`, no coordinate repeats in either, and a backend may turn
-  /// them round instead of searching.
+  /// not null it holds the same edges from `target` to `source`, no coordinate repeats in either, and a backend may
+  /// turn them round instead of searching.
   virtual std::unique_ptr<const Relation> relate(RelationKind kind, const CoordSet& source, const CoordSet& target,
                                                  const ConvGeometry& geometry, const Relation* inverse) = 0;
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <bit>
-#include <utility>
+#include <numeric>
 
 #include "coord_sort.h"
 
@@ -27,50 +27,68 @@ CoordIndex::CoordIndex(std::span<const Coord> coords, int threads, const ForEach
     for (int64_t i = 0; i < count; ++i) task(i);
   };
   const bool alone = threads == 1 || !for_each;
-  with_sorted_coords(coords, alone ? 1 : threads, alone ? in_turn : for_each,
-                     [this](const auto& sorted) { build(sorted); });
+  with_sorted_coords(coords, alone ? 1 : threads, alone ? in_turn : for_each, [this](auto& sorted) { build(sorted); });
   hash_columns();
 }
 
 template <typename Sorted>
-void CoordIndex::build(const Sorted& sorted) {
+void CoordIndex::build(Sorted& sorted) {
   const size_t rows = sorted.size();
   order_.resize(rows);
   cells_.resize(rows);
-  int32_t places = 0;
-  size_t copies = 0;
-  const int column_shift = sorted.frame().y_shift, block_shift = Block::kCellBits;
-  auto previous = sorted.key(0);
-  for (size_t i = 0; i < rows; ++i) {
-    const auto key = sorted.key(i);
-    const auto changed = key ^ previous;
-    if (i == 0 || changed >> block_shift != 0) {
-      if (i == 0 || changed >> column_shift != 0) {
-        const auto [batch, x, y, z] = sorted.frame().block_of(key);
-        columns_.push_back({batch, x, y, static_cast<int32_t>(blocks_.size())});
-      }
-      blocks_.push_back({.cells = 0, .z = sorted.frame().block_of(key).z, .first = places});
+  const auto block_key = [&](size_t i) { return sorted.key(i) >> Block::kCellBits; };
+  const auto cell_of = [&](size_t i) { return static_cast<int>(sorted.key(i) & (Block::kCells - 1)); };
+  const int column_shift = sorted.frame().y_shift - Block::kCellBits;
+  size_t block_count = 0;
+  for (size_t i = 0; i < rows; ++i) block_count += i == 0 || block_key(i) != block_key(i - 1) ? 1 : 0;
+  blocks_.reserve(block_count + 1);
+
+  size_t places = 0;
+  auto previous = block_key(0);
+  for (size_t first = 0, last = 0; first < rows; first = last) {
+    const auto key = block_key(first);
+    uint64_t held = 0, repeated = 0;
+    for (; last < rows && block_key(last) == key; ++last) {
+      const uint64_t bit = uint64_t{1} << cell_of(last);
+      repeated |= held & bit;
+      held |= bit;
     }
-    const auto cell = static_cast<int>(key & ((1U << Block::kCellBits) - 1));
-    order_[i] = sorted.row(i);
-    cells_[i] = static_cast<uint8_t>(cell);
-    const uint64_t bit = uint64_t{1} << cell;
-    uint64_t& held = blocks_.back().cells;
-    const bool is_new = (held & bit) == 0;
-    held |= bit;
-    places += is_new ? 1 : 0;
-    copies += is_new ? 0 : 1;
+    const Coord at = sorted.frame().block_of(sorted.key(first));
+    if (first == 0 || (key ^ previous) >> column_shift != 0) {
+      columns_.push_back({at.batch, at.x, at.y, static_cast<int32_t>(blocks_.size())});
+    }
     previous = key;
+    Block& block = blocks_.emplace_back(Block{.cells = held, .z = at.z, .first = static_cast<int32_t>(places)});
+    count_rows(block);
+    if (repeated != 0) {
+      sorted.sort(first, last);
+      if (positions_.empty()) {  // until here positions were places
+        positions_.resize(places);
+        std::iota(positions_.begin(), positions_.end(), 0);
+      }
+      for (size_t i = first; i < last; ++i) {
+        order_[i] = sorted.row(i);
+        cells_[i] = static_cast<uint8_t>(cell_of(i));
+        if (i != first && sorted.key(i) == sorted.key(i - 1)) continue;
+        positions_.push_back(static_cast<int32_t>(i));
+        ++places;
+      }
+    } else {
+      // The cells alone say where each row stands.
+      for (size_t i = first; i < last; ++i) {
+        const int cell = cell_of(i);
+        const size_t position = first + static_cast<size_t>(block.rank(cell) - block.first);
+        order_[position] = sorted.row(i);
+        cells_[position] = static_cast<uint8_t>(cell);
+      }
+      for (size_t i = first; i < last && has_duplicates(); ++i) positions_.push_back(static_cast<int32_t>(i));
+      places += last - first;
+    }
   }
-  for (Block& block : blocks_) count_rows(block);
   columns_.push_back({-1, 0, 0, static_cast<int32_t>(blocks_.size())});
-  blocks_.push_back({.cells = 0, .z = 0, .first = places});
-  if (copies == 0) return;
-  for (size_t i = 0; i < rows; ++i) {
-    if (i > 0 && sorted.key(i) == sorted.key(i - 1)) continue;
-    positions_.push_back(static_cast<int32_t>(i));
-    first_rows_.push_back(order_[i]);
-  }
+  blocks_.push_back({.cells = 0, .z = 0, .first = static_cast<int32_t>(places)});
+  if (!has_duplicates()) return;
+  for (const int32_t position : positions_) first_rows_.push_back(order_[static_cast<size_t>(position)]);
   positions_.push_back(static_cast<int32_t>(rows));
 }
 

@@ -14,6 +14,7 @@ namespace lattice {
 struct Block {
   static constexpr int kSide = 4;
   static constexpr int kCellBits = 6;
+  static constexpr int kCells = 1 << kCellBits;
 
   static int64_t of(int64_t value) noexcept { return value >> 2; }
   static int cell(int64_t x, int64_t y, int64_t z) noexcept {
@@ -88,10 +89,11 @@ class CoordIndex {
 
  private:
   template <typename Sorted>
-  void build(const Sorted& sorted);
+  void build(Sorted& sorted);
   void hash_columns();
   size_t hash(int64_t batch, int64_t x, int64_t y) const noexcept {
-    const uint64_t mixed = static_cast<uint64_t>(x) * 0x9E3779B97F4A7C15 + static_cast<uint64_t>(y) * 0xB504F333F9DE6485 +
+    const uint64_t mixed = static_cast<uint64_t>(x) * 0x9E3779B97F4A7C15 +
+                           static_cast<uint64_t>(y) * 0xB504F333F9DE6485 +
                            static_cast<uint64_t>(batch) * 0xD1B54A32D192ED03;
     return static_cast<size_t>(mixed >> hash_shift_);
   }
@@ -100,8 +102,8 @@ class CoordIndex {
   std::vector<uint8_t> cells_;
   std::vector<Block> blocks_;
   std::vector<BlockColumn> columns_;
-  std::vector<int32_t> column_table_;  // open addressing, at most half full; -1 where free
-  int hash_shift_ = 0;                 // 64 - bits of a slot
+  std::vector<int32_t> column_table_;            // open addressing, at most half full; -1 where free
+  int hash_shift_ = 0;                           // 64 - bits of a slot
   std::vector<int32_t> positions_, first_rows_;  // by rank, only where a coordinate repeats
 };
 

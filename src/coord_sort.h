@@ -14,8 +14,8 @@
 
 namespace lattice {
 
-/// How coordinates become integers that sort by block, then cell: each axis counts from the set's lowest block and takes
-/// as many bits as the set's range needs; the cell's bits are lowest.
+/// How coordinates become integers that sort by block, then cell: each axis counts from the set's lowest block and
+/// takes as many bits as the set's range needs; the cell's bits are lowest.
 struct BlockFrame {
   Coord low;  // batch, and blocks of x, y, z
   int z_shift = Block::kCellBits, y_shift = 0, x_shift = 0, batch_shift = 0, bits = 0;
@@ -57,6 +57,10 @@ class PackedCoords {
   uint64_t key(size_t at) const noexcept { return at < items_.size() ? items_[at] >> row_bits_ : 0; }
   int32_t row(size_t at) const noexcept { return static_cast<int32_t>(items_[at] & ((uint64_t{1} << row_bits_) - 1)); }
   std::vector<Item>& items() noexcept { return items_; }
+  void sort(size_t first, size_t last) {
+    std::sort(items_.begin() + static_cast<std::ptrdiff_t>(first), items_.begin() + static_cast<std::ptrdiff_t>(last),
+              less);
+  }
 
  private:
   BlockFrame frame_;
@@ -84,21 +88,25 @@ class WideCoords {
   Key key(size_t at) const noexcept { return at < items_.size() ? items_[at].key : 0; }
   int32_t row(size_t at) const noexcept { return items_[at].row; }
   std::vector<Item>& items() noexcept { return items_; }
+  void sort(size_t first, size_t last) {
+    std::sort(items_.begin() + static_cast<std::ptrdiff_t>(first), items_.begin() + static_cast<std::ptrdiff_t>(last),
+              less);
+  }
 
  private:
   BlockFrame frame_;
   std::vector<Item> items_;
 };
 
-// 2048 counters of 4 bytes fit the first-level cache beside the heads of the buckets; a LiDAR scan's 25 to 35 bits take
-// three passes.
-inline constexpr int kMostDigitBits = 11;
+// 4096 counters of 4 bytes fit the first-level cache; the 22 to 24 bits of a scan's blocks take two passes.
+inline constexpr int kMostDigitBits = 12;
 // Below this a comparison sort is quicker than clearing the counters of the passes.
 inline constexpr size_t kFewItems = 256;
 // Fewer rows than this a thread are not worth the threads' start.
 inline constexpr size_t kLeastRowsAThread = 4096;
 
-/// Stable least-significant-digit radix sort of coords.items(). With several threads each takes a consecutive part of
+/// Stable least-significant-digit radix sort of coords.items() by block; what stands within a block keeps the order of
+/// rows. With several threads each takes a consecutive part of
 /// the items in every pass, so that the result does not depend on their number.
 template <typename Coords>
 void sort_by_digits(std::span<const Coord> rows, Coords& coords, int threads, const ForEach& for_each) {
@@ -108,8 +116,7 @@ void sort_by_digits(std::span<const Coord> rows, Coords& coords, int threads, co
   items.resize(count);
   if (count < kFewItems) {
     for (size_t row = 0; row < count; ++row) items[row] = coords.item(rows[row], row);
-    std::sort(items.begin(), items.end(), Coords::less);
-    return;
+    return coords.sort(0, count);
   }
   const size_t parts = std::clamp<size_t>(count / kLeastRowsAThread, 1, static_cast<size_t>(threads));
   const auto begin_of = [&](size_t part) { return count * part / parts; };
@@ -117,11 +124,13 @@ void sort_by_digits(std::span<const Coord> rows, Coords& coords, int threads, co
     if (parts == 1) return task(size_t{0});
     for_each(static_cast<int64_t>(parts), [&](int64_t part) { task(static_cast<size_t>(part)); });
   };
-  const int bits = coords.frame().bits;
+  const int bits = std::max(1, coords.frame().bits - Block::kCellBits);
   const int passes = (bits + kMostDigitBits - 1) / kMostDigitBits;
   const int digit_bits = (bits + passes - 1) / passes;
   const size_t digits = size_t{1} << digit_bits;
-  const auto digit = [&](const Item& item, int pass) { return coords.digit(item, pass * digit_bits) & (digits - 1); };
+  const auto digit = [&](const Item& item, int pass) {
+    return coords.digit(item, Block::kCellBits + pass * digit_bits) & (digits - 1);
+  };
 
   std::vector<Item> other(count);
   // By part and digit, first counts and then where the next item goes. A single part counts for all passes at once.
@@ -154,7 +163,7 @@ void sort_by_digits(std::span<const Coord> rows, Coords& coords, int threads, co
   }
 }
 
-/// Calls visit with the sorted PackedCoords or WideCoords of the rows.
+/// Calls visit with the PackedCoords or WideCoords of the rows, sorted by block.
 template <typename Visit>
 void with_sorted_coords(std::span<const Coord> coords, int threads, const ForEach& for_each, const Visit& visit) {
   const BlockFrame frame = BlockFrame::of(coords);
@@ -162,11 +171,11 @@ void with_sorted_coords(std::span<const Coord> coords, int threads, const ForEac
   if (frame.bits + row_bits <= 64) {
     PackedCoords sorted(frame, row_bits);
     sort_by_digits(coords, sorted, threads, for_each);
-    visit(std::as_const(sorted));
+    visit(sorted);
   } else {
     WideCoords sorted(frame);
     sort_by_digits(coords, sorted, threads, for_each);
-    visit(std::as_const(sorted));
+    visit(sorted);
   }
 }
 

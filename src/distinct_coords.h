@@ -44,8 +44,8 @@ class DistinctCoords {
   int shift_ = 0;               // 64 - bits of a slot
 };
 
-/// The same where nobody asks for the numbers: one entry serves a whole block of cells, so that an input finds once what
-/// holds all the outputs it leads to. Several times quicker than DistinctCoords.
+/// The same where nobody asks for the numbers: one entry serves a whole block of cells, so that an input finds once
+/// what holds all the outputs it leads to. Several times quicker than DistinctCoords.
 class DistinctBlocks {
  public:
   /// The place of an entry; holds until the next reserve().

@@ -176,8 +176,8 @@ struct RelationKeyHash {
   }
 };
 
-/// Whether a relation of `kind` reaches, from an output, the same inputs as the target transposed one does the other way:
-/// then one holds the other's edges turned round. For centered offsets that takes a kernel without a centre.
+/// Whether a relation of `kind` reaches, from an output, the same inputs as the target transposed one does the other
+/// way: then one holds the other's edges turned round. For centered offsets that takes a kernel without a centre.
 bool inverts_transposed(RelationKind kind, const ConvGeometry& geometry) {
   if (kind == RelationKind::regular) return true;
   return (kind == RelationKind::forward || kind == RelationKind::target) && geometry.centered_offset(0) == Triple(0);

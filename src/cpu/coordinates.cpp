@@ -161,8 +161,7 @@ std::vector<Coord> merged_coords(const CoordSet& source, int64_t expected, const
     const auto inside = [](const Reached& reached, int64_t step) {
       return fits_int32(reached.first) && fits_int32(reached.first + (reached.count - 1) * step);
     };
-    const bool all_inside =
-        inside(xs, axes[0].step()) && inside(ys, axes[1].step()) && inside(zs, axes[2].step());
+    const bool all_inside = inside(xs, axes[0].step()) && inside(ys, axes[1].step()) && inside(zs, axes[2].step());
     blocks_x.set(xs, axes[0].step());
     blocks_y.set(ys, axes[1].step());
     blocks_z.set(zs, axes[2].step());
@@ -173,8 +172,8 @@ std::vector<Coord> merged_coords(const CoordSet& source, int64_t expected, const
       for (const auto& y : blocks_y.parts()) {
         for (const auto& z : blocks_z.parts()) {
           // What lies outside int32 is found out below.
-          slots.push_back(merged.find({c.batch, static_cast<int32_t>(x.block), static_cast<int32_t>(y.block),
-                                       static_cast<int32_t>(z.block)}));
+          slots.push_back(merged.find(
+              {c.batch, static_cast<int32_t>(x.block), static_cast<int32_t>(y.block), static_cast<int32_t>(z.block)}));
           missing |= merged.missing(slots.back(), x.cells & y.cells & z.cells);
         }
       }
@@ -200,8 +199,8 @@ std::vector<Coord> regular_coords(const CoordSet& source, const ConvGeometry& ge
     return RegularAxis(size.*axis, stride.*axis, padding.*axis, dilation.*axis,
                        extent ? std::optional((*extent).*axis) : std::nullopt);
   };
-  return merged_coords(source, source.rows(), Axes<RegularAxis>{along(&Triple::x), along(&Triple::y), along(&Triple::z)},
-                       operation);
+  return merged_coords(source, source.rows(),
+                       Axes<RegularAxis>{along(&Triple::x), along(&Triple::y), along(&Triple::z)}, operation);
 }
 
 std::vector<Coord> transposed_coords(const CoordSet& source, const ConvGeometry& geometry, bool merge,
@@ -221,8 +220,8 @@ std::vector<Coord> transposed_coords(const CoordSet& source, const ConvGeometry&
     for (int64_t ix = 0, x = xs.first; ix < xs.count; ++ix, x += axes[0].step()) {
       for (int64_t iy = 0, y = ys.first; iy < ys.count; ++iy, y += axes[1].step()) {
         for (int64_t iz = 0, z = zs.first; iz < zs.count; ++iz, z += axes[2].step()) {
-          rows.push_back({c.batch, narrow(x, row, c, operation), narrow(y, row, c, operation),
-                          narrow(z, row, c, operation)});
+          rows.push_back(
+              {c.batch, narrow(x, row, c, operation), narrow(y, row, c, operation), narrow(z, row, c, operation)});
         }
       }
     }

@@ -4,7 +4,6 @@
 #include <numeric>
 
 #include "coord_index.h"
-
 #include "cpu/relation_inverse.h"
 #include "cpu/relation_search.h"
 #include "cpu/relation_writer.h"

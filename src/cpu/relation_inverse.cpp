@@ -62,9 +62,8 @@ std::vector<TiledRelation::Piece> turn_round(const TiledRelation& relation, cons
                       static_cast<uint16_t>(position % kTileRows), input_row);
               });
   };
-  workers.for_each(parts, [&](int64_t part) {
-    for_part(part, [](size_t, uint32_t& count, uint16_t, int32_t) { ++count; });
-  });
+  workers.for_each(parts,
+                   [&](int64_t part) { for_part(part, [](size_t, uint32_t& count, uint16_t, int32_t) { ++count; }); });
 
   std::vector<TiledRelation::Piece> pieces = pieces_for(target.rows());
   workers.for_each(static_cast<int64_t>(pieces.size()), [&](int64_t index) {

@@ -11,8 +11,8 @@
 // same x and y (see coord_index.h). The outputs of a block read inputs from a box of few blocks. That box is gathered
 // once a block of outputs, as one word of bits for each row of cells along z; then an output's taps are found by
 // shifting rows, a kernel column at once, and a set bit leads by counting to the input's rank. What a scan holds mostly
-// stands in groups, so that the cost of a look-up is shared by two to eight outputs. Kernels that reach further than the
-// box are searched place by place instead.
+// stands in groups, so that the cost of a look-up is shared by two to eight outputs. Kernels that reach further than
+// the box are searched place by place instead.
 
 namespace lattice::cpu {
 namespace {
@@ -62,12 +62,16 @@ template <typename Search>
 void for_groups(const CoordIndex& target, int64_t first, int64_t last, const Search& search) {
   const std::span<const Block> blocks = target.blocks();
   const std::span<const BlockColumn> columns = target.columns();
-  const auto begins_after = [&](int64_t position, const Block& block) { return position < target.position(block.first); };
-  auto block = static_cast<size_t>(std::upper_bound(blocks.begin(), blocks.end(), first, begins_after) - blocks.begin()) - 1;
+  const auto begins_after = [&](int64_t position, const Block& block) {
+    return position < target.position(block.first);
+  };
+  auto block =
+      static_cast<size_t>(std::upper_bound(blocks.begin(), blocks.end(), first, begins_after) - blocks.begin()) - 1;
   const auto starts_after = [](size_t at, const BlockColumn& column) {
     return at < static_cast<size_t>(column.first_block);
   };
-  auto column = static_cast<size_t>(std::upper_bound(columns.begin(), columns.end(), block, starts_after) - columns.begin()) - 1;
+  auto column =
+      static_cast<size_t>(std::upper_bound(columns.begin(), columns.end(), block, starts_after) - columns.begin()) - 1;
   for (; first < last; ++block) {
     if (block == static_cast<size_t>(columns[column + 1].first_block)) ++column;
     const int64_t end = std::min(last, target.position(blocks[block + 1].first));
@@ -77,8 +81,8 @@ void for_groups(const CoordIndex& target, int64_t first, int64_t last, const Sea
   }
 }
 
-/// Edges of kernels that keep to a box of blocks. The box is gathered for a whole column of output blocks at once, or as
-/// much of it as words of 64 cells hold.
+/// Edges of kernels that keep to a box of blocks. The box is gathered for a whole column of output blocks at once, or
+/// as much of it as words of 64 cells hold.
 class BoxSearch {
  public:
   BoxSearch(const Stencil& stencil, const CoordIndex& source, const CoordIndex& target)
@@ -174,7 +178,8 @@ class BoxSearch {
       const auto before = [](const BlockColumn& column, const std::array<int64_t, 3>& at) {
         return std::array<int64_t, 3>{column.batch, column.x, column.y} < at;
       };
-      const auto next = std::lower_bound(columns.begin(), columns.end(), std::array{group.batch, line_x, first_y}, before);
+      const auto next =
+          std::lower_bound(columns.begin(), columns.end(), std::array{group.batch, line_x, first_y}, before);
       const auto end = std::lower_bound(next, columns.end(), std::array{group.batch, line_x + 1, kNoWindow}, before);
       lines_[static_cast<size_t>(x)] = {static_cast<int32_t>(next - columns.begin()),
                                         static_cast<int32_t>(end - columns.begin())};
@@ -263,8 +268,7 @@ class PlaceSearch {
         if (!block->holds(cell)) continue;
         const int64_t z = int64_t{block->z} * Block::kSide + cell % Block::kSide;
         // How far tap 0 is, in steps of the finer lattice.
-        const int64_t distance =
-            rule_.divides ? output_z + rule_.shift.z - z * rule_.stride.z : z - first;
+        const int64_t distance = rule_.divides ? output_z + rule_.shift.z - z * rule_.stride.z : z - first;
         if (distance < 0 || distance > reach || distance % rule_.dilation.z != 0) continue;
         sink.add(static_cast<int32_t>(first_tap + distance / rule_.dilation.z), slot, block->rank(cell));
       }

@@ -48,8 +48,8 @@ std::optional<Stencil> Stencil::make(const TapRule& rule) {
     return std::nullopt;
   }
   Stencil stencil({Axis(rule.divides, rule.shift.x, size.x, stride.x, dilation.x),
-                         Axis(rule.divides, rule.shift.y, size.y, stride.y, dilation.y),
-                         Axis(rule.divides, rule.shift.z, size.z, stride.z, dilation.z)});
+                   Axis(rule.divides, rule.shift.y, size.y, stride.y, dilation.y),
+                   Axis(rule.divides, rule.shift.z, size.z, stride.z, dilation.z)});
   for (const int blocks : stencil.blocks_) {
     if (blocks > kMostBlocks) return std::nullopt;
   }
@@ -70,8 +70,7 @@ std::optional<Stencil> Stencil::make(const TapRule& rule) {
   return stencil;
 }
 
-Stencil::Stencil(std::vector<Axis> axes)
-    : axes_(std::move(axes)) {
+Stencil::Stencil(std::vector<Axis> axes) : axes_(std::move(axes)) {
   for (size_t axis = 0; axis < 3; ++axis) {
     int lowest = std::numeric_limits<int>::max(), highest = 0;
     for (size_t phase = 0; phase < axes_[axis].phases(); ++phase) {

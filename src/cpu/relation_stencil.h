@@ -23,10 +23,10 @@ struct TapRule {
   static TapRule of(RelationKind kind, const ConvGeometry& geometry);
 };
 
-/// Where the taps of a kernel fall, seen from an output's cell within its block. All that an output block can reach is a
-/// box of a few input blocks, placed by the output block alone; within the box each of an output's taps is a cell that
-/// depends on the output's cell only (and on the phase of its block, where a division leaves remainders). So the tables
-/// are made once a relation.
+/// Where the taps of a kernel fall, seen from an output's cell within its block. All that an output block can reach is
+/// a box of a few input blocks, placed by the output block alone; within the box each of an output's taps is a cell
+/// that depends on the output's cell only (and on the phase of its block, where a division leaves remainders). So the
+/// tables are made once a relation.
 ///
 /// The box is kept as rows of cells along z, a bit a cell: shifting and masking a row leaves a kernel column's taps.
 class Stencil {

@@ -12,9 +12,9 @@
 
 namespace lattice::cpu {
 
-/// Writes one piece of a relation, tile by tile; a tile's edges may come in any order of taps. Inputs are given by their
-/// rank (see CoordIndex), which becomes the row of the first copy at the end of a tile, when many can be looked up at
-/// once.
+/// Writes one piece of a relation, tile by tile; a tile's edges may come in any order of taps. Inputs are given by
+/// their rank (see CoordIndex), which becomes the row of the first copy at the end of a tile, when many can be looked
+/// up at once.
 class PieceWriter {
  public:
   /// Taps that get a list each, which an edge is appended to; more would leave the caches, so edges are sorted then.
@@ -92,9 +92,8 @@ class PieceWriter {
   using Edges = std::vector<Edge>;
 
   Edges::iterator append_run(Edges::iterator first) {
-    const auto last = std::find_if(first, sorted_.end(), [&](const Edge& edge) {
-      return edge.tap != first->tap || edge.copy != first->copy;
-    });
+    const auto last = std::find_if(
+        first, sorted_.end(), [&](const Edge& edge) { return edge.tap != first->tap || edge.copy != first->copy; });
     piece_.runs.push_back({first->tap, static_cast<int32_t>(last - first)});
     for (; first != last; ++first) {
       piece_.input.push_back(first->input);

@@ -46,8 +46,8 @@ void expect_agreement(RelationKind kind, const std::vector<Coord>& coords, const
     Session session({.threads = threads});
     const RelatedSupport related = session.relate(kind, source, geometry);
     ASSERT_EQ(related.output->rows(), expected.output->rows()) << what;
-    EXPECT_TRUE(std::equal(related.output->coords().begin(), related.output->coords().end(),
-                           expected.output->coords().begin()))
+    EXPECT_TRUE(
+        std::equal(related.output->coords().begin(), related.output->coords().end(), expected.output->coords().begin()))
         << what;
     expect_same(*related.relation, *expected.relation, what + ", threads " + std::to_string(threads));
   }
