@@ -188,8 +188,8 @@ inline BlockFrame BlockFrame::of(std::span<const Coord> coords) {
     hi = {std::max(hi.batch, c.batch), std::max(hi.x, c.x), std::max(hi.y, c.y), std::max(hi.z, c.z)};
   }
   const auto block = [](int32_t value) { return static_cast<int32_t>(Block::of(value)); };
-  const auto bits_for = [](int64_t low, int64_t high) {
-    return static_cast<int>(std::bit_width(static_cast<uint64_t>(high - low)));
+  const auto bits_for = [](int64_t lowest, int64_t highest) {
+    return static_cast<int>(std::bit_width(static_cast<uint64_t>(highest - lowest)));
   };
   frame.low = {lo.batch, block(lo.x), block(lo.y), block(lo.z)};
   frame.y_shift = frame.z_shift + bits_for(frame.low.z, block(hi.z));

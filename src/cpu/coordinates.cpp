@@ -194,8 +194,8 @@ std::vector<Coord> merged_coords(const CoordSet& source, int64_t expected, const
 
 std::vector<Coord> regular_coords(const CoordSet& source, const ConvGeometry& geometry,
                                   const std::optional<Triple>& extent, std::string_view operation) {
-  const auto& [size, stride, padding, dilation] = geometry.options();
   const auto along = [&](int64_t Triple::*axis) {
+    const auto& [size, stride, padding, dilation] = geometry.options();
     return RegularAxis(size.*axis, stride.*axis, padding.*axis, dilation.*axis,
                        extent ? std::optional((*extent).*axis) : std::nullopt);
   };
@@ -205,8 +205,8 @@ std::vector<Coord> regular_coords(const CoordSet& source, const ConvGeometry& ge
 
 std::vector<Coord> transposed_coords(const CoordSet& source, const ConvGeometry& geometry, bool merge,
                                      std::string_view operation) {
-  const auto& [size, stride, padding, dilation] = geometry.options();
   const auto along = [&](int64_t Triple::*axis) {
+    const auto& [size, stride, padding, dilation] = geometry.options();
     return TransposedAxis(size.*axis, stride.*axis, padding.*axis, dilation.*axis);
   };
   const Axes<TransposedAxis> axes = {along(&Triple::x), along(&Triple::y), along(&Triple::z)};
