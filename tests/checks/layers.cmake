@@ -1,6 +1,6 @@
 # A file includes only from its own or lower layers, and backends never include each other.
 #   cmake -DROOT=<project> -P layers.cmake
-# One line a layer, from low to high: patterns of paths below include/lattice, src and cli.
+# One line a layer, from low to high: patterns of paths below include/lattice, src, cli and bench.
 set(LAYERS
   "lattice/error.h|lattice/dtype.h|^fail.h|^error.cpp|^dtype.cpp"
   "lattice/tensor.h|lattice/random.h|^tensor.cpp"
@@ -15,7 +15,8 @@ set(LAYERS
   "^ops/"
   "lattice/nn.h|lattice/nn2d.h|^nn/"
   "lattice/(minkunet|detectors).h|^models/"
-  "^cli/")
+  "^cli/"
+  "^bench/")
 
 function(layer_of path result)
   set(number 0)
@@ -31,7 +32,8 @@ endfunction()
 
 set(checked 0)
 set(wrong "")
-file(GLOB_RECURSE files ${ROOT}/include/lattice/*.h ${ROOT}/src/*.h ${ROOT}/src/*.cpp ${ROOT}/cli/*.h ${ROOT}/cli/*.cpp)
+file(GLOB_RECURSE files ${ROOT}/include/lattice/*.h ${ROOT}/src/*.h ${ROOT}/src/*.cpp ${ROOT}/cli/*.h ${ROOT}/cli/*.cpp
+     ${ROOT}/bench/*.h ${ROOT}/bench/*.cpp)
 foreach(file ${files})
   file(RELATIVE_PATH path ${ROOT} ${file})
   string(REGEX REPLACE "^(include|src)/" "" path ${path})

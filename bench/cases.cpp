@@ -1,0 +1,158 @@
+#include <fmt/format.h>
+
+#include <array>
+#include <optional>
+
+#include "bench/case.h"
+#include "bench/voxel_sets.h"
+#include "cli/conv_case.h"
+#include "cli/measure.h"
+#include "cli/scan_input.h"
+#include "lattice/error.h"
+#include "lattice/minkunet.h"
+
+namespace lattice::bench {
+namespace {
+
+constexpr uint64_t kSeed = 1;
+
+Numerics numerics_named(const std::string& text) {
+  for (const Numerics numerics : {Numerics::automatic, Numerics::float32, Numerics::int16, Numerics::int8}) {
+    if (lattice::name(numerics) == text) return numerics;
+  }
+  throw Error(ErrorCode::invalid_argument, fmt::format("bench: no numerics are named {}", text));
+}
+
+Session open_session(const CaseSpec& spec) {
+  return Session({.backend = BackendKind::cpu, .threads = spec.threads, .numerics = numerics_named(spec.numerics())});
+}
+
+cli::ConvCase conv_case(Session& session, const CaseSpec& spec, const ConvGeometry& geometry) {
+  const auto kind = cli::conv_kinds().find(spec.kind);
+  if (kind == cli::conv_kinds().end()) {
+    throw Error(ErrorCode::invalid_argument, fmt::format("bench: no kind is named {}", spec.kind));
+  }
+  return cli::ConvCase(session, kind->second, geometry, voxel_set(session, spec.voxels));
+}
+
+ConvGeometry geometry_of(const CaseSpec& spec) {
+  return ConvGeometry({.kernel_size = spec.kernel, .stride = spec.stride, .padding = spec.padding}, "bench");
+}
+
+double microseconds(double milliseconds) {
+  return milliseconds * 1000;
+}
+
+/// A convolution whose relation is there already.
+class LayerCase : public Case {
+ public:
+  explicit LayerCase(const CaseSpec& spec)
+      : session_(open_session(spec)),
+        random_(kSeed),
+        conv_(conv_case(session_, spec, geometry_of(spec))),
+        weight_(cli::random_weight(random_, geometry_of(spec), spec.in_channels, spec.out_channels, spec.bits())),
+        x_(conv_.source(), cli::normal_tensor(random_, {conv_.source()->rows(), spec.in_channels})) {
+    const RelatedSupport related = conv_.relate(session_);
+    const int64_t edges = related.relation->edges();
+    work_ = {cli::conv_flop(edges, weight_), x_.rows(), related.output->rows(), edges};
+  }
+
+  double run_us() override {
+    std::optional<SparseTensor> y;  // freed after the clock has stopped
+    return microseconds(cli::time_ms([&] { y = conv_.run(session_, x_, weight_); }));
+  }
+  Work work() const override { return work_; }
+
+ private:
+  Session session_;
+  Random random_;
+  cli::ConvCase conv_;
+  ConvWeight weight_;
+  SparseTensor x_;
+  Work work_;
+};
+
+/// A relation between coordinate sets of which nothing is known yet: sorting them is part of it.
+class RelationCase : public Case {
+ public:
+  explicit RelationCase(const CaseSpec& spec)
+      : session_(open_session(spec)), conv_(conv_case(session_, spec, geometry_of(spec))) {
+    const RelatedSupport related = conv_.relate(session_);
+    work_ = {0, conv_.source()->rows(), related.output->rows(), related.relation->edges()};
+  }
+
+  double run_us() override {
+    const cli::ConvCase fresh = conv_.renewed();
+    session_.clear_relations();
+    return microseconds(cli::time_ms([&] { fresh.relate(session_); }));
+  }
+  Work work() const override { return work_; }
+
+ private:
+  Session session_;
+  cli::ConvCase conv_;
+  Work work_;
+};
+
+/// Points to voxels, with the means of four columns.
+class VoxelizeCase : public Case {
+ public:
+  explicit VoxelizeCase(const CaseSpec& spec) : session_(open_session(spec)) {
+    const PointCloud cloud = scan_points(spec.voxels);
+    const float size = scan_voxel_size(spec.voxels);
+    points_ = cli::columns_of(cloud, 0, 3);
+    features_ = cli::columns_of(cloud, 0, 4);
+    options_ = {.voxel_size = {size, size, size}};
+    work_ = {0, cloud.rows(), voxelize(session_, points_, features_, options_).tensor.rows(), 0};
+  }
+
+  double run_us() override {
+    std::optional<Voxels> voxels;
+    return microseconds(cli::time_ms([&] { voxels = voxelize(session_, points_, features_, options_); }));
+  }
+  Work work() const override { return work_; }
+
+ private:
+  Session session_;
+  Tensor points_, features_;
+  VoxelizeOptions options_;
+  Work work_;
+};
+
+/// MinkUNet18 from voxels to logits, relations included, on new coordinates every time.
+class NetworkCase : public Case {
+ public:
+  explicit NetworkCase(const CaseSpec& spec)
+      : session_(open_session(spec)),
+        x_(network_voxels(session_, spec.voxels)),
+        network_(MinkUNet18::seeded(session_, x_, kSeed)) {
+    if (spec.bits() != 32) network_ = network_.quantized(spec.bits());
+    work_ = {network_.gflop(MinkUNet18::relate(session_, x_.support())) * 1e9, x_.rows(), x_.rows(), 0};
+  }
+
+  double run_us() override {
+    const SparseTensor fresh(cli::renewed(x_.support()), x_.features());
+    session_.clear_relations();
+    std::optional<SparseTensor> y;
+    return microseconds(cli::time_ms([&] { y = network_(session_, fresh); }));
+  }
+  Work work() const override { return work_; }
+
+ private:
+  Session session_;
+  SparseTensor x_;
+  MinkUNet18 network_;
+  Work work_;
+};
+
+}  // namespace
+
+std::unique_ptr<Case> make_case(const CaseSpec& spec) {
+  if (spec.suite == "layer") return std::make_unique<LayerCase>(spec);
+  if (spec.suite == "relation") return std::make_unique<RelationCase>(spec);
+  if (spec.suite == "voxelize") return std::make_unique<VoxelizeCase>(spec);
+  if (spec.suite == "network") return std::make_unique<NetworkCase>(spec);
+  throw Error(ErrorCode::invalid_argument, fmt::format("bench: no suite is named {}", spec.suite));
+}
+
+}  // namespace lattice::bench

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "bench/case.h"
+
+namespace lattice::bench {
+
+/// How long to measure a case: after one run that is not counted, at least `repeat` runs, and more until `budget_ms` of
+/// measured time are spent.
+struct Effort {
+  int64_t repeat = 5;
+  double budget_ms = 300;
+};
+
+/// The runs of a case, in their order, and what to say of them.
+struct Timing {
+  std::vector<double> us;
+  double median_us = 0, best_us = 0;
+  double spread = 0;      ///< half the distance between the quartiles, over the median
+  int64_t preempted = 0;  ///< how often another process took a processor away meanwhile
+};
+
+Timing summary(std::vector<double> us, int64_t preempted);
+Timing measure(Case& work, const Effort& effort);
+
+}  // namespace lattice::bench
