@@ -41,9 +41,11 @@ class Server {
             {"output_rows", work.output_rows},
             {"edges", work.edges},
             {"preempted", timing.preempted},
+            {"start_rss_bytes", start_rss_bytes_},
             {"peak_rss_bytes", cli::peak_rss_bytes()}};
   }
 
+  const int64_t start_rss_bytes_ = cli::peak_rss_bytes();
   Float32Peak peak_;
   std::optional<CaseSpec> spec_;
   std::unique_ptr<Case> case_;

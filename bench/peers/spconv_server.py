@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""spconv on the CPU, as a server of bench/in_turn.py.
+
+    spconv_server.py --threads N
+
+Layers call spconv's own functions on pairs that are there already, without its modules around them: what is measured
+is its convolution, not Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any, Callable
+
+from blas import prepare_environment
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--threads", type=int, default=1)
+THREADS = parser.parse_args().threads
+os.environ["OMP_NUM_THREADS"] = str(THREADS)  # these two before torch is loaded
+CORE = prepare_environment()
+
+import spconv  # noqa: E402
+import torch  # noqa: E402
+from minkunet_spconv import MinkUNet18  # noqa: E402
+from serving import Refused, Work, serve  # noqa: E402
+from spconv.core import ConvAlgo  # noqa: E402
+from spconv.pytorch import functional as Fsp  # noqa: E402
+from spconv.pytorch import ops  # noqa: E402
+from spconv.pytorch.utils import PointToVoxel  # noqa: E402
+from voxel_sets import VoxelSet, scan_points, scan_voxel_size, voxel_set  # noqa: E402
+
+Run = Callable[[], Any]
+ONES = [1, 1, 1]
+
+
+def pairs_of(case: dict[str, Any], kind: str, voxels: VoxelSet) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Output coordinates, pairs, and pairs a tap."""
+    return ops.get_indice_pairs(
+        voxels.coords,
+        1,
+        voxels.shape,
+        ConvAlgo.Native,
+        case["kernel"],
+        case["stride"],
+        case["padding"],
+        ONES,
+        [0, 0, 0],
+        subm=kind == "subm",
+        transpose=kind == "transposed",
+    )
+
+
+def edge_count(kind: str, rows: int, pairs: torch.Tensor, counts: torch.Tensor) -> int:
+    if kind != "subm":
+        return int(counts.sum())
+    return int(counts[: len(counts) // 2].sum()) * 2 + rows  # the second half mirrors the first; the centre is all rows
+
+
+def layer(case: dict[str, Any]) -> Work:
+    kind, voxels = case["kind"], voxel_set(case["voxels"])
+    rows = len(voxels.coords)
+    inputs, outputs = case["in_channels"], case["out_channels"]
+    if kind == "generative":
+        raise Refused("spconv has no generative convolution")
+    if case["precision"] != "float32":
+        case = {**case, "precision": "float32"}  # it has no packed weights on the CPU: its float32 is the yardstick
+    if case["kernel"] == ONES:
+        x, weight = torch.randn(rows, inputs), torch.randn(inputs, outputs)
+        return Work(lambda: torch.mm(x, weight), items=rows, output_rows=rows, edges=rows)
+    coords, pairs, counts = pairs_of(case, kind, voxels)
+    edges = edge_count(kind, rows, pairs, counts)
+    weight = torch.randn(outputs, *case["kernel"], inputs)
+    if kind == "inverse":
+        x, count = torch.randn(len(coords), inputs), rows
+        convolve: Callable[..., torch.Tensor] = Fsp.indice_inverse_conv
+    else:
+        x, count = torch.randn(rows, inputs), len(coords)
+        convolve = Fsp.indice_subm_conv if kind == "subm" else Fsp.indice_conv
+    return Work(
+        lambda: convolve(x, weight, pairs, counts, count, ConvAlgo.Native),
+        items=len(x),
+        output_rows=count,
+        edges=edges,
+    )
+
+
+def relation(case: dict[str, Any]) -> Work:
+    kind, voxels = case["kind"], voxel_set(case["voxels"])
+    if kind in ("inverse", "generative"):
+        raise Refused(f"spconv looks nothing up for {kind} convolutions")
+    coords, pairs, counts = pairs_of(case, kind, voxels)
+    rows = len(voxels.coords)
+    return Work(
+        lambda: pairs_of(case, kind, voxels),
+        items=rows,
+        output_rows=len(coords),
+        edges=edge_count(kind, rows, pairs, counts),
+    )
+
+
+def voxelize(case: dict[str, Any]) -> Work:
+    """PointToVoxel with room for every voxel and 5 points in each, then the mean: what a detector's input takes."""
+    points = torch.from_numpy(scan_points(case["voxels"])[:, :4].copy())
+    size = scan_voxel_size(case["voxels"])
+    low = (points[:, :3].min(0).values / size).floor() * size - size
+    high = (points[:, :3].max(0).values / size).floor() * size + 2 * size
+    generator = PointToVoxel([size] * 3, [*low.tolist(), *high.tolist()], 4, len(points), 5)
+
+    def run() -> torch.Tensor:
+        voxels, _, counts = generator(points)
+        return voxels.sum(1) / counts.view(-1, 1)
+
+    return Work(run, items=len(points), output_rows=len(run()), edges=0)
+
+
+def network(case: dict[str, Any]) -> Work:
+    voxels = voxel_set(case["voxels"])
+    model = MinkUNet18(in_channels=4, classes=20).eval()
+    x = torch.rand(len(voxels.coords), 4)
+    rows = len(voxels.coords)
+    return Work(lambda: model(x, voxels.coords, voxels.shape), items=rows, output_rows=rows, edges=0)
+
+
+def main() -> None:
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(1)
+    about = {"program": f"spconv {spconv.__version__}", "torch": torch.__version__, "blas_core": CORE, "threads": THREADS}
+    with torch.no_grad():
+        serve(about, {"layer": layer, "relation": relation, "voxelize": voxelize, "network": network})
+
+
+if __name__ == "__main__":
+    main()
