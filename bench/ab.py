@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("build_a", help="build folder, or lattice_bench itself")
     parser.add_argument("build_b")
     parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: one thread on a busy machine")
     own, arguments = split_arguments(sys.argv[1:])
     options = parser.parse_args(own)
     cases = cases_of(binary_in(options.build_a), arguments)
@@ -35,7 +36,7 @@ def main() -> None:
     logarithms = []
     for case in cases:
         try:
-            pair = measure_in_turn(a, b, case, options.rounds)
+            pair = measure_in_turn(a, b, case, options.rounds, options.clock)
         except CaseRefused as reason:
             print(f"{case['name']:<52}  {reason}")
             continue

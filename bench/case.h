@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "bench/stopwatch.h"
 #include "cli/run_options.h"
 #include "lattice/coords.h"
 
@@ -46,8 +47,8 @@ class Case {
  public:
   virtual ~Case() = default;
 
-  /// Does the work once more and returns its time in microseconds; what has to be made anew for it is not counted.
-  virtual double run_us() = 0;
+  /// Does the work once more; what has to be made anew for it is not counted.
+  virtual Elapsed run() = 0;
   virtual Work work() const = 0;
 };
 

@@ -6,7 +6,6 @@
 #include "bench/case.h"
 #include "bench/voxel_sets.h"
 #include "cli/conv_case.h"
-#include "cli/measure.h"
 #include "cli/scan_input.h"
 #include "lattice/error.h"
 #include "lattice/minkunet.h"
@@ -39,10 +38,6 @@ ConvGeometry geometry_of(const CaseSpec& spec) {
   return ConvGeometry({.kernel_size = spec.kernel, .stride = spec.stride, .padding = spec.padding}, "bench");
 }
 
-double microseconds(double milliseconds) {
-  return milliseconds * 1000;
-}
-
 /// A convolution whose relation is there already.
 class LayerCase : public Case {
  public:
@@ -57,9 +52,9 @@ class LayerCase : public Case {
     work_ = {cli::conv_flop(edges, weight_), x_.rows(), related.output->rows(), edges};
   }
 
-  double run_us() override {
+  Elapsed run() override {
     std::optional<SparseTensor> y;  // freed after the clock has stopped
-    return microseconds(cli::time_ms([&] { y = conv_.run(session_, x_, weight_); }));
+    return elapsed([&] { y = conv_.run(session_, x_, weight_); });
   }
   Work work() const override { return work_; }
 
@@ -81,10 +76,10 @@ class RelationCase : public Case {
     work_ = {0, conv_.source()->rows(), related.output->rows(), related.relation->edges()};
   }
 
-  double run_us() override {
+  Elapsed run() override {
     const cli::ConvCase fresh = conv_.renewed();
     session_.clear_relations();
-    return microseconds(cli::time_ms([&] { fresh.relate(session_); }));
+    return elapsed([&] { fresh.relate(session_); });
   }
   Work work() const override { return work_; }
 
@@ -106,9 +101,9 @@ class VoxelizeCase : public Case {
     work_ = {0, cloud.rows(), voxelize(session_, points_, features_, options_).tensor.rows(), 0};
   }
 
-  double run_us() override {
+  Elapsed run() override {
     std::optional<Voxels> voxels;
-    return microseconds(cli::time_ms([&] { voxels = voxelize(session_, points_, features_, options_); }));
+    return elapsed([&] { voxels = voxelize(session_, points_, features_, options_); });
   }
   Work work() const override { return work_; }
 
@@ -130,11 +125,11 @@ class NetworkCase : public Case {
     work_ = {network_.gflop(MinkUNet18::relate(session_, x_.support())) * 1e9, x_.rows(), x_.rows(), 0};
   }
 
-  double run_us() override {
+  Elapsed run() override {
     const SparseTensor fresh(cli::renewed(x_.support()), x_.features());
     session_.clear_relations();
     std::optional<SparseTensor> y;
-    return microseconds(cli::time_ms([&] { y = network_(session_, fresh); }));
+    return elapsed([&] { y = network_(session_, fresh); });
   }
   Work work() const override { return work_; }
 

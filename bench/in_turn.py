@@ -15,6 +15,8 @@ from typing import Any
 
 TARGET_US = 80_000  # of one program's turn
 MOST_RUNS = 200
+LONG_US = 1_000_000  # a run after which nothing is warm or cold any more
+BUDGET_US = 20_000_000  # of a case; below 3 rounds there would be no median
 
 
 class CaseRefused(Exception):
@@ -73,23 +75,21 @@ class Pair:
         return low, high
 
 
-def runs_for(us: float) -> int:
-    return max(1, min(MOST_RUNS, round(TARGET_US / us)))
+def request_of(first: dict[str, Any], us: float) -> dict[str, Any]:
+    """The first request again, for one turn of a case that takes about so long."""
+    return {**first, "runs": max(1, min(MOST_RUNS, round(TARGET_US / us))), "warm_up": us < LONG_US}
 
 
-def measure_in_turn(a: Server, b: Server, case: dict[str, Any], rounds: int) -> Pair:
+def measure_in_turn(a: Server, b: Server, case: dict[str, Any], rounds: int, clock: str = "wall") -> Pair:
     """A B, B A, A B, ...: each turn gives the best of its runs, after one that is not counted.
 
     The best of a turn is the run that other processes disturbed least; medians are taken over the turns.
     """
-    first_a = a.ask({"case": case, "runs": 1})
-    first_b = b.ask({"case": case, "runs": 1})
-    pair = Pair(first_a, first_b, [], [], [])
-    requests = [
-        (a, {"case": case, "runs": runs_for(first_a["us"][0])}, pair.a_us),
-        (b, {"case": case, "runs": runs_for(first_b["us"][0])}, pair.b_us),
-    ]
-    for turn in range(rounds):
+    first = {"case": case, "runs": 1, "clock": clock}
+    pair = Pair(a.ask(first), b.ask(first), [], [], [])
+    a_us, b_us = pair.a["us"][0], pair.b["us"][0]
+    requests = [(a, request_of(first, a_us), pair.a_us), (b, request_of(first, b_us), pair.b_us)]
+    for turn in range(min(rounds, max(3, round(BUDGET_US / (a_us + b_us))))):
         for server, request, times in requests if turn % 2 == 0 else reversed(requests):
             times.append(min(server.ask(request)["us"]))
         pair.ratios.append(pair.b_us[-1] / pair.a_us[-1])

@@ -18,7 +18,12 @@ namespace {
 class Server {
  public:
   Json answer(const Json& request) {
-    if (request.contains("case")) return run(spec_from_json(request["case"]), request.value("runs", 1));
+    if (request.contains("case")) {
+      return run(spec_from_json(request["case"]), {.repeat = request.value("runs", 1),
+                                                   .budget_ms = 0,
+                                                   .warm_up = request.value("warm_up", true),
+                                                   .clock = clocks().at(request.value("clock", "wall"))});
+    }
     if (request.contains("peak")) {
       return {{"gflops", peak_.gflops(request["peak"].get<int>())}, {"loop", float32_peak_loop().name}};
     }
@@ -26,14 +31,14 @@ class Server {
   }
 
  private:
-  Json run(const CaseSpec& spec, int64_t runs) {
+  Json run(const CaseSpec& spec, const Effort& effort) {
     if (!spec_ || !(*spec_ == spec)) {
       spec_.reset();
       case_.reset();  // before the next is made, so that memory holds one
       case_ = make_case(spec);
       spec_ = spec;
     }
-    const Timing timing = measure(*case_, {.repeat = runs, .budget_ms = 0});
+    const Timing timing = measure(*case_, spec.threads, effort);
     const Work work = case_->work();
     return {{"us", timing.us},
             {"flop", work.flop},

@@ -105,7 +105,7 @@ void run_suite(const SuiteCommand& command) {
     progress.show(name(spec));
     const auto ready = make_case(spec);
     const double peak_gflops = peak.gflops(spec.threads);
-    const Timing timing = measure(*ready, command.effort);
+    const Timing timing = measure(*ready, spec.threads, command.effort);
     rows.push_back(report(spec, ready->work(), timing, peak_gflops));
     progress.clear();
     if (!command.json) print_row(rows.back());
@@ -135,6 +135,9 @@ void add_suites(CLI::App& app, const Choose& choose) {
     sub.add_option("--repeat", command->effort.repeat, "Least number of runs")->capture_default_str();
     sub.add_option("--budget-ms", command->effort.budget_ms, "Go on until so much time was measured")
         ->capture_default_str();
+    sub.add_option("--clock", command->effort.clock,
+                   "wall; or cpu, the process's own time: for one thread on a machine that others use")
+        ->transform(CLI::CheckedTransformer(clocks()));
     sub.add_flag("--json", command->json, "Print JSON, for machines");
     sub.add_flag("--list", command->list, "Print the cases as JSON, for `serve`, and measure nothing");
     sub.callback([=] { choose([command] { run_suite(*command); }); });

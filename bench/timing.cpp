@@ -17,6 +17,11 @@ int64_t preemptions() {
 
 }  // namespace
 
+const std::map<std::string, Clock>& clocks() {
+  static const std::map<std::string, Clock> names = {{"wall", Clock::wall}, {"cpu", Clock::cpu}};
+  return names;
+}
+
 Timing summary(std::vector<double> us, int64_t preempted) {
   Timing timing{.us = us, .median_us = cli::median(us), .preempted = preempted};
   std::sort(us.begin(), us.end());
@@ -25,13 +30,15 @@ Timing summary(std::vector<double> us, int64_t preempted) {
   return timing;
 }
 
-Timing measure(Case& work, const Effort& effort) {
-  work.run_us();
+Timing measure(Case& work, int threads, const Effort& effort) {
+  const bool by_cpu = effort.clock == Clock::cpu && threads == 1;
+  if (effort.warm_up) work.run();
   const int64_t before = preemptions();
   std::vector<double> us;
   double spent_us = 0;
   while (static_cast<int64_t>(us.size()) < effort.repeat || spent_us < effort.budget_ms * 1000) {
-    us.push_back(work.run_us());
+    const Elapsed elapsed = work.run();
+    us.push_back(by_cpu ? elapsed.cpu_us : elapsed.wall_us);
     spent_us += us.back();
   }
   return summary(std::move(us), preemptions() - before);

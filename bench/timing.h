@@ -1,17 +1,29 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "bench/case.h"
 
 namespace lattice::bench {
 
-/// How long to measure a case: after one run that is not counted, at least `repeat` runs, and more until `budget_ms` of
-/// measured time are spent.
+enum class Clock : uint8_t {
+  wall,
+  cpu,  ///< of the process: for cases of one thread on a machine that others use; the others keep to the wall's
+};
+
+/// By the names that the command line takes.
+const std::map<std::string, Clock>& clocks();
+
+/// How to measure a case, and how long a case: after one run that is not counted (`warm_up`), at least `repeat` runs,
+/// and more until `budget_ms` of measured time are spent.
 struct Effort {
   int64_t repeat = 5;
   double budget_ms = 300;
+  bool warm_up = true;
+  Clock clock = Clock::wall;
 };
 
 /// The runs of a case, in their order, and what to say of them.
@@ -23,6 +35,6 @@ struct Timing {
 };
 
 Timing summary(std::vector<double> us, int64_t preempted);
-Timing measure(Case& work, const Effort& effort);
+Timing measure(Case& work, int threads, const Effort& effort);
 
 }  // namespace lattice::bench
