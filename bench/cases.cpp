@@ -7,6 +7,7 @@
 #include "bench/voxel_sets.h"
 #include "cli/conv_case.h"
 #include "cli/scan_input.h"
+#include "lattice/detectors.h"
 #include "lattice/error.h"
 #include "lattice/minkunet.h"
 
@@ -140,12 +141,47 @@ class NetworkCase : public Case {
   Work work_;
 };
 
+/// CenterPoint's encoder on its detector's voxels, relations included, on new coordinates every time.
+class EncoderCase : public Case {
+ public:
+  explicit EncoderCase(const CaseSpec& spec)
+      : session_(open_session(spec)),
+        x_(encoder_input(session_, spec.voxels)),
+        network_(CenterPointEncoder::seeded(session_, x_, kSeed)) {
+    if (spec.bits() != 32) network_ = network_.quantized(spec.bits());
+    const int64_t output_rows = network_(session_, x_).out.rows();
+    work_ = {network_.gflop(session_, x_.support()) * 1e9, x_.rows(), output_rows, 0};
+  }
+
+  Elapsed run() override {
+    const SparseTensor fresh(cli::renewed(x_.support()), x_.features());
+    session_.clear_relations();
+    std::optional<CenterPointEncoder::Stages> y;
+    return elapsed([&] { y = network_(session_, fresh); });
+  }
+  Work work() const override { return work_; }
+
+ private:
+  static SparseTensor encoder_input(Session& session, const std::string& voxels) {
+    constexpr int64_t kChannels = 5;  // x, y, z, intensity, time
+    Random random(kSeed);
+    const Support support = voxel_set(session, voxels);
+    return SparseTensor(support, cli::normal_tensor(random, {support->rows(), kChannels}));
+  }
+
+  Session session_;
+  SparseTensor x_;
+  CenterPointEncoder network_;
+  Work work_;
+};
+
 }  // namespace
 
 std::unique_ptr<Case> make_case(const CaseSpec& spec) {
   if (spec.suite == "layer") return std::make_unique<LayerCase>(spec);
   if (spec.suite == "relation") return std::make_unique<RelationCase>(spec);
   if (spec.suite == "voxelize") return std::make_unique<VoxelizeCase>(spec);
+  if (spec.suite == "network" && spec.voxels == "centerpoint") return std::make_unique<EncoderCase>(spec);
   if (spec.suite == "network") return std::make_unique<NetworkCase>(spec);
   throw Error(ErrorCode::invalid_argument, fmt::format("bench: no suite is named {}", spec.suite));
 }

@@ -128,7 +128,7 @@ std::vector<CaseSpec> cases_of(const std::string& suite) {
   if (suite == "layer") return layer_cases();
   if (suite == "relation") return relation_cases();
   if (suite == "voxelize") return scan_cases(suite, {"kitti", "scannet", "sweeps"});
-  return scan_cases(suite, {"kitti", "scannet"});
+  return scan_cases(suite, {"kitti", "scannet", "centerpoint"});
 }
 
 }  // namespace

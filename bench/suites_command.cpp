@@ -28,7 +28,7 @@ constexpr std::array kSuites = {
     Suite{"layers", "layer", "Convolutions whose relations are there"},
     Suite{"relations", "relation", "Relations of new coordinate sets, sorting included"},
     Suite{"voxelize", "voxelize", "Points to voxels"},
-    Suite{"networks", "network", "MinkUNet18 from voxels to logits, relations included"},
+    Suite{"networks", "network", "MinkUNet18, and CenterPoint's encoder, from voxels on, relations included"},
 };
 
 struct SuiteCommand {

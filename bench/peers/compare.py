@@ -143,7 +143,8 @@ def text_of(row: dict[str, Any]) -> str:
         peak = row["peak_gflops"]
         text += f"{row['gflops']:>8.1f}{row['gflops'] / peak:>8.0%}{row['peer_gflops'] / peak:>7.0%}"
     else:
-        text += f"{row['us'] * 1000 / row['rows']:>8.1f} ns a row, {row['peer']} {row['peer_us'] * 1000 / row['rows']:.1f}"
+        ns, peer_ns = (row[field] * 1000 / row["rows"] for field in ("us", "peer_us"))
+        text += f"{ns:>8.1f} ns a row, {row['peer']} {peer_ns:.1f}"
     if "rss_growth_bytes" in row:
         text += f"  memory +{row['rss_growth_bytes'] / MIB:.0f} MiB, peer +{row['peer_rss_growth_bytes'] / MIB:.0f}"
     return text if row["same_work"] else text + "  NOT THE SAME WORK"

@@ -23,12 +23,12 @@ CORE = prepare_environment()
 
 import spconv  # noqa: E402
 import torch  # noqa: E402
-from minkunet_spconv import MinkUNet18  # noqa: E402
 from serving import Refused, Work, serve  # noqa: E402
 from spconv.core import ConvAlgo  # noqa: E402
 from spconv.pytorch import functional as Fsp  # noqa: E402
 from spconv.pytorch import ops  # noqa: E402
 from spconv.pytorch.utils import PointToVoxel  # noqa: E402
+from spconv_networks import CenterPointEncoder, MinkUNet18  # noqa: E402
 from voxel_sets import VoxelSet, scan_points, scan_voxel_size, voxel_set  # noqa: E402
 
 Run = Callable[[], Any]
@@ -117,18 +117,22 @@ def voxelize(case: dict[str, Any]) -> Work:
 
 def network(case: dict[str, Any]) -> Work:
     voxels = voxel_set(case["voxels"])
-    model = MinkUNet18(in_channels=4, classes=20).eval()
-    x = torch.rand(len(voxels.coords), 4)
+    if case["voxels"] == "centerpoint":
+        channels, model = 5, CenterPointEncoder(5).eval()
+    else:
+        channels, model = 4, MinkUNet18(4, classes=20).eval()
     rows = len(voxels.coords)
-    return Work(lambda: model(x, voxels.coords, voxels.shape), items=rows, output_rows=rows, edges=0)
+    x = torch.rand(rows, channels)
+    output_rows = len(model(x, voxels.coords, voxels.shape))
+    return Work(lambda: model(x, voxels.coords, voxels.shape), items=rows, output_rows=output_rows, edges=0)
 
 
 def main() -> None:
     torch.set_num_threads(THREADS)
     torch.manual_seed(1)
-    about = {"program": f"spconv {spconv.__version__}", "torch": torch.__version__, "blas_core": CORE, "threads": THREADS}
+    versions = {"program": f"spconv {spconv.__version__}", "torch": torch.__version__, "blas_core": CORE}
     with torch.no_grad():
-        serve(about, {"layer": layer, "relation": relation, "voxelize": voxelize, "network": network})
+        serve({**versions, "threads": THREADS}, {"layer": layer, "relation": relation, "voxelize": voxelize, "network": network})
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ SCANS = {  # file, columns, size of a voxel in metres
     "sweeps": ("nuscenes_10_sweeps.bin", 5, 0.1),
 }
 DETECTOR_EXTENT = [1440, 1440, 41]
-# Where a set has no extent of its own, one that is a multiple of this: then spconv's k2 s2 is floor(c / 2) on all levels.
+# A set without an extent gets one that is a multiple of this: then spconv's k2 s2 is floor(c / 2) on all levels.
 EXTENT_UNIT = 64
 
 

@@ -1,52 +1,16 @@
-"""MinkUNet18 in spconv, layer for layer as include/lattice/minkunet.h describes it, with batch norms folded."""
+"""MinkUNet18 and CenterPoint's encoder in spconv, layer for layer as lattice/minkunet.h and lattice/detectors.h have them.
+"""
 
 from __future__ import annotations
 
 import spconv.pytorch as spconv
 import torch
+from folded_layers import ConvBias, blocks, subm
 from torch import nn
 
 ENCODER = [32, 64, 128, 256]
 DECODER = [256, 128, 96, 96]
 SKIPS = [128, 64, 32, 32]
-
-
-class ConvBias(nn.Module):
-    """A convolution and its bias, which spconv's CPU code refuses to add itself; the ReLU in place."""
-
-    def __init__(self, convolution: nn.Module, channels: int, relu: bool = True) -> None:
-        super().__init__()
-        self.convolution = convolution
-        self.bias = nn.Parameter(torch.randn(channels) * 0.1)
-        self.relu = relu
-
-    def forward(self, x: spconv.SparseConvTensor) -> spconv.SparseConvTensor:
-        y = self.convolution(x)
-        y.features.add_(self.bias)
-        if self.relu:
-            y.features.relu_()
-        return y
-
-
-def subm(inputs: int, outputs: int, level: int, relu: bool = True) -> ConvBias:
-    return ConvBias(spconv.SubMConv3d(inputs, outputs, 3, bias=False, indice_key=f"subm{level}"), outputs, relu)
-
-
-class Block(nn.Module):
-    def __init__(self, inputs: int, outputs: int, level: int) -> None:
-        super().__init__()
-        self.first = subm(inputs, outputs, level)
-        self.second = subm(outputs, outputs, level, relu=False)
-        self.shortcut = nn.Linear(inputs, outputs) if inputs != outputs else nn.Identity()
-
-    def forward(self, x: spconv.SparseConvTensor) -> spconv.SparseConvTensor:
-        y = self.second(self.first(x))
-        y.features.add_(self.shortcut(x.features)).relu_()
-        return y
-
-
-def blocks(inputs: int, outputs: int, level: int) -> nn.Sequential:
-    return nn.Sequential(Block(inputs, outputs, level), Block(outputs, outputs, level))
 
 
 class MinkUNet18(nn.Module):
@@ -80,3 +44,21 @@ class MinkUNet18(nn.Module):
             x = up(x)
             x = stage(x.replace_feature(torch.cat([x.features, skips.pop().features], dim=1)))
         return self.head(x.features)
+
+
+class CenterPointEncoder(nn.Module):
+    """With axes x, y, z."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [subm(in_channels, 16, 0), *blocks(16, 16, 0)]
+        inputs = 16
+        for level, (outputs, padding) in enumerate([(32, 1), (64, 1), (128, (1, 1, 0))], start=1):
+            down = spconv.SparseConv3d(inputs, outputs, 3, 2, padding, bias=False)
+            layers += [ConvBias(down, outputs), *blocks(outputs, outputs, level)]
+            inputs = outputs
+        out = spconv.SparseConv3d(inputs, 128, (1, 1, 3), (1, 1, 2), 0, bias=False)
+        self.layers = nn.Sequential(*layers, ConvBias(out, 128))
+
+    def forward(self, features: torch.Tensor, coords: torch.Tensor, shape: list[int]) -> torch.Tensor:
+        return self.layers(spconv.SparseConvTensor(features, coords, shape, 1)).features
