@@ -8,7 +8,7 @@ packages=(
   g++ cmake ninja-build pkg-config                                       # tools
   libfmt-dev libtbb-dev nlohmann-json3-dev libpng-dev liblzf-dev         # the library
   libcli11-dev                                                           # the command
-  libgtest-dev libgmock-dev                                              # the tests
+  libgtest-dev libgmock-dev libsimde-dev                                 # the tests
 )
 
 is_installed() { dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }

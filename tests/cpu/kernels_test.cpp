@@ -9,8 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "cpu/kernels/kernel_set.h"
-#include "cpu/kernels/plain_vector.h"
+#include "cpu/kernel_models/kernel_models.h"
 #include "cpu/kernels/select.h"
 #include "lattice/dtype.h"
 #include "lattice/error.h"
@@ -39,28 +38,30 @@ class ForcedIsa {
   std::string before_;
 };
 
-// The generic bodies with the lanes, vectors and rows of AVX-512, which not every machine has.
-constexpr const char* kAvx512Model = "model_of_avx512";
-using Avx512Model = PlainVector<16, 4, 6>;
-
-class EveryIsa : public testing::TestWithParam<std::string> {
- protected:
-  const Kernels& kernels() const {
-    static const Kernels model =
-        kernels_of<Avx512Model>(kAvx512Model, pair_route<Avx512Model>(), quad_route<Avx512Model>());
-    if (GetParam() == kAvx512Model) return model;
-    const ForcedIsa forced(GetParam());
-    return select_kernels().kernels;
-  }
-};
-
 std::vector<std::string> isas() {
   std::vector<std::string> names;
   for (const auto isa : available_isas()) names.emplace_back(isa);
   return names;
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, EveryIsa, testing::Values(kAvx512Model));
+std::vector<std::string> models() {
+  std::vector<std::string> names;
+  for (const Kernels* model : kernel_models()) names.emplace_back(model->isa);
+  return names;
+}
+
+class EveryIsa : public testing::TestWithParam<std::string> {
+ protected:
+  const Kernels& kernels() const {
+    for (const Kernels* model : kernel_models()) {
+      if (model->isa == GetParam()) return *model;
+    }
+    const ForcedIsa forced(GetParam());
+    return select_kernels().kernels;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Models, EveryIsa, testing::ValuesIn(models()), [](const auto& isa) { return isa.param; });
 INSTANTIATE_TEST_SUITE_P(Kernels, EveryIsa, testing::ValuesIn(isas()), [](const auto& isa) { return isa.param; });
 
 TEST(ForcedIsa, IsTaken) {

@@ -1,10 +1,9 @@
 #pragma once
 
-#include <immintrin.h>
-
 #include <cstdint>
 
 #include "cpu/kernels/kernels.h"
+#include "cpu/kernels/x86_intrinsics.h"
 
 // The vector policy of AVX2 with FMA and F16C, which the sets that extend it build on.
 
@@ -30,8 +29,7 @@ struct Avx2 {
   static Ints load_ints(const uint32_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
   static void store_ints(uint32_t* to, Ints v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), v); }
   static Ints broadcast_int(uint32_t value) { return _mm256_set1_epi32(static_cast<int>(value)); }
-  /// Without this, g++ 12 stores every accumulator of an integer product to the stack in each step of the loop.
-  static void keep_in_register(Ints& v) { asm("" : "+x"(v)); }
+  static void keep_in_register(Ints& v) { pin_to_register(v); }
   template <int Shift>
   static Ints shift_right(Ints v) {
     return _mm256_srli_epi32(v, Shift);

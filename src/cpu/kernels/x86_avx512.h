@@ -1,10 +1,9 @@
 #pragma once
 
-#include <immintrin.h>
-
 #include <cstdint>
 
 #include "cpu/kernels/kernels.h"
+#include "cpu/kernels/x86_intrinsics.h"
 
 // The vector policy of AVX-512 (F, BW, VL, DQ), which the sets that extend it build on.
 
@@ -30,8 +29,7 @@ struct Avx512 {
   static Ints load_ints(const uint32_t* from) { return _mm512_loadu_si512(from); }
   static void store_ints(uint32_t* to, Ints v) { _mm512_storeu_si512(to, v); }
   static Ints broadcast_int(uint32_t value) { return _mm512_set1_epi32(static_cast<int>(value)); }
-  /// Without this, g++ 12 stores every accumulator of an integer product to the stack in each step of the loop.
-  static void keep_in_register(Ints& v) { asm("" : "+v"(v)); }
+  static void keep_in_register(Ints& v) { pin_to_register(v); }
   template <int Shift>
   static Ints shift_right(Ints v) {
     return _mm512_srli_epi32(v, Shift);

@@ -1,19 +1,10 @@
 #if defined(__AVX512VNNI__)
 
-#include "cpu/kernels/kernel_set.h"
-#include "cpu/kernels/x86_avx512.h"
+#include "cpu/kernels/x86_avx512_vnni.h"
 
-// AVX-512 with VNNI: one instruction multiplies 32 pairs of 16 bits, or 64 of 8, and adds.
+#include "cpu/kernels/kernel_set.h"
 
 namespace lattice::cpu {
-namespace {
-
-struct Avx512Vnni : Avx512 {
-  static Ints dot_pairs(Ints acc, Ints values, Ints codes) { return _mm512_dpwssd_epi32(acc, values, codes); }
-  static Ints dot_quads(Ints acc, Ints values, Ints codes) { return _mm512_dpbusd_epi32(acc, codes, values); }
-};
-
-}  // namespace
 
 extern const Kernels kAvx512Vnni;
 const Kernels kAvx512Vnni = kernels_of<Avx512Vnni>("avx512_vnni", pair_route<Avx512Vnni>(), quad_route<Avx512Vnni>());

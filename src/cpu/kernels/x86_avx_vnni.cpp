@@ -1,19 +1,10 @@
 #if defined(__AVXVNNI__)
 
-#include "cpu/kernels/kernel_set.h"
-#include "cpu/kernels/x86_avx2.h"
+#include "cpu/kernels/x86_avx_vnni.h"
 
-// AVX-VNNI: the products of VNNI on 256 bits, for cores without AVX-512.
+#include "cpu/kernels/kernel_set.h"
 
 namespace lattice::cpu {
-namespace {
-
-struct AvxVnni : Avx2 {
-  static Ints dot_pairs(Ints acc, Ints values, Ints codes) { return _mm256_dpwssd_avx_epi32(acc, values, codes); }
-  static Ints dot_quads(Ints acc, Ints values, Ints codes) { return _mm256_dpbusd_avx_epi32(acc, codes, values); }
-};
-
-}  // namespace
 
 extern const Kernels kAvxVnni;
 const Kernels kAvxVnni = kernels_of<AvxVnni>("avx_vnni", pair_route<AvxVnni>(), quad_route<AvxVnni>());

@@ -1,0 +1,76 @@
+#pragma once
+
+// The intrinsics of x86 in portable software: SIMDe's, under their native names, and here those that its version 0.7.4
+// lacks or misnames.
+
+#define SIMDE_NO_NATIVE
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#define SIMDE_NO_INLINE  // compiles ten times faster
+#include <simde/x86/avx512/add.h>
+#include <simde/x86/avx512/and.h>
+#include <simde/x86/avx512/cast.h>
+#include <simde/x86/avx512/dpbusd.h>
+#include <simde/x86/avx512/dpwssd.h>
+#include <simde/x86/avx512/fmadd.h>
+#include <simde/x86/avx512/loadu.h>
+#include <simde/x86/avx512/madd.h>
+#include <simde/x86/avx512/mul.h>
+#include <simde/x86/avx512/set1.h>
+#include <simde/x86/avx512/setzero.h>
+#include <simde/x86/avx512/slli.h>
+#include <simde/x86/avx512/srli.h>
+#include <simde/x86/avx512/storeu.h>
+#include <simde/x86/f16c.h>
+#include <simde/x86/fma.h>
+
+#include <cstdint>
+#include <cstring>
+
+#include "lattice/dtype.h"
+
+#undef _mm512_madd_epi16
+
+namespace lattice::cpu {
+namespace {
+
+/// to.lane[i] = value(i), for vectors given by the type of their lanes.
+template <typename To, typename Lane, typename Value>
+To vector_of(const Value& value) {
+  Lane lanes[sizeof(To) / sizeof(Lane)];
+  for (size_t i = 0; i < sizeof(To) / sizeof(Lane); ++i) lanes[i] = value(i);
+  To vector;
+  std::memcpy(&vector, lanes, sizeof(To));
+  return vector;
+}
+
+template <typename Lane, typename From>
+Lane lane_of(const From& from, size_t i) {
+  Lane lane;
+  std::memcpy(&lane, reinterpret_cast<const char*>(&from) + i * sizeof(Lane), sizeof(Lane));
+  return lane;
+}
+
+inline float _cvtsh_ss(uint16_t half) {
+  return static_cast<float>(Float16::from_bits(half));
+}
+inline __m512 _mm512_cvtph_ps(__m256i halves) {
+  return vector_of<__m512, float>([&](size_t i) { return _cvtsh_ss(lane_of<uint16_t>(halves, i)); });
+}
+inline __m512i _mm512_cvtepu16_epi32(__m256i halves) {
+  return vector_of<__m512i, int32_t>([&](size_t i) { return lane_of<uint16_t>(halves, i); });
+}
+inline __m512 _mm512_cvtepi32_ps(__m512i integers) {
+  return vector_of<__m512, float>([&](size_t i) { return static_cast<float>(lane_of<int32_t>(integers, i)); });
+}
+inline __m512i _mm512_madd_epi16(__m512i a, __m512i b) {
+  return simde_mm512_madd_epi16(a, b);
+}
+inline __m256i _mm256_dpwssd_avx_epi32(__m256i sums, __m256i a, __m256i b) {
+  return simde_mm256_dpwssd_epi32(sums, a, b);
+}
+inline __m256i _mm256_dpbusd_avx_epi32(__m256i sums, __m256i a, __m256i b) {
+  return simde_mm256_dpbusd_epi32(sums, a, b);
+}
+
+}  // namespace
+}  // namespace lattice::cpu
