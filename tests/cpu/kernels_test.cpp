@@ -1,42 +1,21 @@
 #include "cpu/kernels/kernels.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 #include <string>
 #include <vector>
 
+#include "cpu/forced_isa.h"
 #include "cpu/kernel_models/kernel_models.h"
 #include "cpu/kernels/select.h"
 #include "lattice/dtype.h"
-#include "lattice/error.h"
 #include "lattice/random.h"
-#include "lattice/session.h"
 
 namespace lattice::cpu {
 namespace {
-
-/// LATTICE_ISA for the life of this object.
-class ForcedIsa {
- public:
-  explicit ForcedIsa(const std::string& isa) {
-    if (const char* before = std::getenv("LATTICE_ISA")) before_ = before;
-    setenv("LATTICE_ISA", isa.c_str(), 1);
-  }
-  ~ForcedIsa() {
-    if (before_.empty()) {
-      unsetenv("LATTICE_ISA");
-    } else {
-      setenv("LATTICE_ISA", before_.c_str(), 1);
-    }
-  }
-
- private:
-  std::string before_;
-};
 
 std::vector<std::string> isas() {
   std::vector<std::string> names;
@@ -63,26 +42,6 @@ class EveryIsa : public testing::TestWithParam<std::string> {
 
 INSTANTIATE_TEST_SUITE_P(Models, EveryIsa, testing::ValuesIn(models()), [](const auto& isa) { return isa.param; });
 INSTANTIATE_TEST_SUITE_P(Kernels, EveryIsa, testing::ValuesIn(isas()), [](const auto& isa) { return isa.param; });
-
-TEST(ForcedIsa, IsTaken) {
-  for (const std::string& isa : isas()) {
-    const ForcedIsa forced(isa);
-    EXPECT_EQ(select_kernels().kernels.isa, isa);
-    EXPECT_EQ(Session().isa(), isa);
-  }
-}
-
-TEST(ForcedIsa, IsAnErrorWhereTheMachineLacksIt) {
-  const ForcedIsa forced("avx1024");
-  try {
-    Session session;
-    FAIL() << "a session came to be on " << session.isa();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::unsupported);
-    EXPECT_THAT(error.what(), testing::HasSubstr("avx1024"));
-    EXPECT_THAT(error.what(), testing::HasSubstr("scalar"));
-  }
-}
 
 /// Edges of one tap with distinct slots, and what their kernels add to.
 struct RandomEdges {
@@ -221,57 +180,69 @@ std::vector<float> rows_of_scale_one(Random& random, int64_t rows, int64_t chann
   return x;
 }
 
+/// Checks a route's product of `count` edges with rows of `x`, whose scale is 1.
+void check_product(const IntegerRoute& route, int32_t limit, const RandomPanel& packed, const std::vector<float>& x,
+                   int64_t channels, int64_t count, Random& random) {
+  const auto rows = static_cast<int64_t>(x.size()) / channels;
+  std::vector<uint8_t> q(static_cast<size_t>(rows * packed.channels() * route.activation_bytes));
+  std::vector<float> scales(static_cast<size_t>(rows * packed.groups)), sums(scales.size());
+  std::vector<uint8_t> exact(static_cast<size_t>(rows), 9);
+  route.quantize({.x = x.data(),
+                  .rows = rows,
+                  .channels = channels,
+                  .groups = packed.groups,
+                  .group_size = packed.group_size,
+                  .limit = limit,
+                  .q = q.data(),
+                  .scales = scales.data(),
+                  .sums = sums.data(),
+                  .exact = exact.data()});
+  ASSERT_EQ(exact, std::vector<uint8_t>(exact.size(), 0));
+  std::vector<uint8_t> codes(static_cast<size_t>(packed.channels() * packed.width * route.code_bytes));
+  route.decode(packed.view(), codes.data());
+  RandomEdges edges(random, count, rows, packed.width);
+  std::vector<double> expected(edges.sums.begin(), edges.sums.end()), size(expected.size());
+  for (int64_t e = 0; e < count; ++e) {
+    for (int64_t n = 0; n < packed.width; ++n) {
+      const auto at = static_cast<size_t>(edges.slot[static_cast<size_t>(e)] * edges.stride + n);
+      for (int64_t c = 0; c < channels; ++c) {
+        const double value = x[static_cast<size_t>(edges.input[static_cast<size_t>(e)] * channels + c)];
+        const double scaled = double{packed.scale(c, n)} * packed.code(c, n);
+        expected[at] += value * (scaled + packed.bias(c, n));
+        size[at] += std::abs(value) * (scaled + std::abs(packed.bias(c, n)));
+      }
+    }
+  }
+  route.product({.edges = edges.view(),
+                 .q = q.data(),
+                 .row_scales = scales.data(),
+                 .row_sums = sums.data(),
+                 .codes = codes.data(),
+                 .scales = packed.scales.data(),
+                 .biases = packed.biases.data(),
+                 .groups = packed.groups,
+                 .group_size = packed.group_size});
+  // Sums of integers are exact; what rounds are a group's scaling and its addition, four operations each.
+  for (size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_NEAR(edges.sums[i], expected[i], 8 * 0x1p-24 * (size[i] + 16)) << count << " rows, width " << packed.width;
+  }
+}
+
 void check_route(const Kernels& k, const IntegerRoute& route, int32_t limit) {
   Random random(3);
   for_packings(k, [&](int64_t bits, int64_t group_size, int64_t width) {
     for (int64_t count = 0; count <= kMostRows; count += 1 + static_cast<int64_t>(random.next() % 3)) {
       const RandomPanel packed(random, 2, group_size, bits, width);
       const int64_t channels = packed.channels() - 5;  // the last group is not full
-      const int64_t rows = count + 3;
-      const std::vector<float> x = rows_of_scale_one(random, rows, channels, group_size, limit);
-      std::vector<uint8_t> q(static_cast<size_t>(rows * packed.channels() * route.activation_bytes));
-      std::vector<float> scales(static_cast<size_t>(rows * packed.groups)), sums(scales.size());
-      std::vector<uint8_t> exact(static_cast<size_t>(rows), 9);
-      route.quantize({.x = x.data(),
-                      .rows = rows,
-                      .channels = channels,
-                      .groups = packed.groups,
-                      .group_size = group_size,
-                      .limit = limit,
-                      .q = q.data(),
-                      .scales = scales.data(),
-                      .sums = sums.data(),
-                      .exact = exact.data()});
-      ASSERT_EQ(exact, std::vector<uint8_t>(exact.size(), 0));
-      std::vector<uint8_t> codes(static_cast<size_t>(packed.channels() * width * route.code_bytes));
-      route.decode(packed.view(), codes.data());
-      RandomEdges edges(random, count, rows, width);
-      std::vector<double> expected(edges.sums.begin(), edges.sums.end()), size(expected.size());
-      for (int64_t e = 0; e < count; ++e) {
-        for (int64_t n = 0; n < width; ++n) {
-          const auto at = static_cast<size_t>(edges.slot[static_cast<size_t>(e)] * edges.stride + n);
-          for (int64_t c = 0; c < channels; ++c) {
-            const double value = x[static_cast<size_t>(edges.input[static_cast<size_t>(e)] * channels + c)];
-            const double scaled = double{packed.scale(c, n)} * packed.code(c, n);
-            expected[at] += value * (scaled + packed.bias(c, n));
-            size[at] += std::abs(value) * (scaled + std::abs(packed.bias(c, n)));
-          }
-        }
-      }
-      route.product({.edges = edges.view(),
-                     .q = q.data(),
-                     .row_scales = scales.data(),
-                     .row_sums = sums.data(),
-                     .codes = codes.data(),
-                     .scales = packed.scales.data(),
-                     .biases = packed.biases.data(),
-                     .groups = packed.groups,
-                     .group_size = group_size});
-      // Sums of integers are exact; what rounds are a group's scaling and its addition, four operations each.
-      for (size_t i = 0; i < expected.size(); ++i) {
-        ASSERT_NEAR(edges.sums[i], expected[i], 8 * 0x1p-24 * (size[i] + 16)) << count << " rows, width " << width;
-      }
+      const auto x = rows_of_scale_one(random, count + 3, channels, group_size, limit);
+      check_product(route, limit, packed, x, channels, count, random);
     }
+    // The largest sums that there can be, of either sign.
+    RandomPanel packed(random, 2, group_size, bits, width);
+    packed.words.assign(packed.words.size(), ~0U);
+    std::vector<float> x(static_cast<size_t>(2 * packed.channels()), static_cast<float>(limit));
+    std::fill(x.begin() + packed.channels(), x.end(), static_cast<float>(-limit));
+    check_product(route, limit, packed, x, packed.channels(), 4, random);
   });
 }
 

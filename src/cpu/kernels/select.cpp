@@ -7,6 +7,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 namespace lattice {
@@ -28,6 +30,13 @@ bool has_f16c() {
 bool has_avx_vnni() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1U) != 0;
+}
+/// Bits 24 (tiles) and 25 (int8) of edx in leaf 7. Linux gives a process its tiles, in all of its threads, on request.
+bool has_amx_int8() {
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx >> 24 & 3U) == 3 &&
+         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 bool is_zen_1_or_2() {
   return __builtin_cpu_is("znver1") || __builtin_cpu_is("znver2");

@@ -1,6 +1,7 @@
 #include "cpu/kernel_models/kernel_models.h"
 
 #include "cpu/kernels/kernel_set.h"
+#include "cpu/kernels/x86_amx_int8.h"
 #include "cpu/kernels/x86_avx512.h"
 #include "cpu/kernels/x86_avx512_vnni.h"
 #include "cpu/kernels/x86_avx_vnni.h"
@@ -24,9 +25,11 @@ std::vector<const Kernels*> kernel_models() {
       kernels_of<Avx512Vnni>("model_of_avx512_vnni", pair_route<Avx512Vnni>(), quad_route<Avx512Vnni>());
   static const Kernels avx512 =
       kernels_of<Avx512Few>("model_of_avx512", pair_route<Avx512Few>(), pair_route<Avx512Few>());
+  static const Kernels amx_int8 =
+      kernels_of<Avx512Few>("model_of_amx_int8", tile_route<SplitActivations>(), tile_route<NarrowActivations>());
   static const Kernels avx_vnni =
       kernels_of<AvxVnniFew>("model_of_avx_vnni", pair_route<AvxVnniFew>(), quad_route<AvxVnniFew>());
-  return {&avx512_vnni, &avx512, &avx_vnni};
+  return {&amx_int8, &avx512_vnni, &avx512, &avx_vnni};
 }
 
 }  // namespace lattice::cpu

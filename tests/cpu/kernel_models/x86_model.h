@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "cpu/kernel_models/amx_model.h"
 #include "lattice/dtype.h"
 
 #undef _mm512_madd_epi16

@@ -1,0 +1,16 @@
+#if defined(__AMX_INT8__)
+
+#include "cpu/kernels/x86_amx_int8.h"
+
+#include "cpu/kernels/kernel_set.h"
+
+namespace lattice::cpu {
+
+// Floats are AVX-512's.
+extern const Kernels kAmxInt8;
+const Kernels kAmxInt8 =
+    kernels_of<Avx512>("amx_int8", tile_route<SplitActivations>(), tile_route<NarrowActivations>());
+
+}  // namespace lattice::cpu
+
+#endif

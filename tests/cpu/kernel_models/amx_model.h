@@ -1,0 +1,93 @@
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+
+// The tiles of AMX, with the faults of the instructions as aborts.
+
+namespace lattice::cpu {
+namespace {
+
+struct TileModel {
+  int rows, row_bytes;
+  uint8_t bytes[16][64];
+};
+
+inline TileModel tile_models[8];
+
+inline void tile_fault_unless(bool condition) {
+  if (!condition) std::abort();
+}
+
+inline TileModel& configured_tile(int tile) {
+  tile_fault_unless(tile_models[tile].rows > 0 && tile_models[tile].row_bytes > 0);
+  return tile_models[tile];
+}
+
+inline void _tile_release() {
+  for (TileModel& tile : tile_models) tile = {};
+}
+
+/// Not a fault of the instruction but one of a kernel: to leave tiles in use.
+inline void _tile_loadconfig(const void* memory) {
+  for (const TileModel& tile : tile_models) tile_fault_unless(tile.rows == 0);
+  uint8_t config[64];
+  std::memcpy(config, memory, sizeof(config));
+  tile_fault_unless(config[0] == 1 && config[1] == 0);
+  for (int i = 2; i < 16; ++i) tile_fault_unless(config[i] == 0);
+  for (int i = 0; i < 8; ++i) {
+    tile_models[i] = {};
+    tile_models[i].row_bytes = config[16 + 2 * i] + 256 * config[17 + 2 * i];
+    tile_models[i].rows = config[48 + i];
+    tile_fault_unless(tile_models[i].row_bytes <= 64 && tile_models[i].rows <= 16);
+  }
+}
+
+inline void _tile_zero(int tile) {
+  std::memset(configured_tile(tile).bytes, 0, sizeof(TileModel::bytes));
+}
+
+inline void _tile_loadd(int tile, const void* from, int64_t stride) {
+  TileModel& to = configured_tile(tile);
+  for (int row = 0; row < to.rows; ++row) {
+    std::memcpy(to.bytes[row], static_cast<const char*>(from) + row * stride, static_cast<size_t>(to.row_bytes));
+  }
+}
+
+inline void _tile_stored(int tile, void* to, int64_t stride) {
+  const TileModel& from = configured_tile(tile);
+  for (int row = 0; row < from.rows; ++row) {
+    std::memcpy(static_cast<char*>(to) + row * stride, from.bytes[row], static_cast<size_t>(from.row_bytes));
+  }
+}
+
+/// sums += a @ b, where a's bytes are of type Byte and b's, in quads of rows, are unsigned.
+template <typename Byte>
+void multiply_tile_models(int sums, int left, int right) {
+  TileModel& c = configured_tile(sums);
+  const TileModel& a = configured_tile(left);
+  const TileModel& b = configured_tile(right);
+  tile_fault_unless(sums != left && sums != right && left != right);
+  tile_fault_unless(c.rows == a.rows && a.row_bytes == 4 * b.rows && c.row_bytes == b.row_bytes);
+  for (int row = 0; row < c.rows; ++row) {
+    for (int column = 0; column < c.row_bytes / 4; ++column) {
+      uint32_t sum;
+      std::memcpy(&sum, c.bytes[row] + 4 * column, 4);
+      for (int k = 0; k < a.row_bytes; ++k) {
+        const int product = static_cast<Byte>(a.bytes[row][k]) * b.bytes[k / 4][4 * column + k % 4];
+        sum += static_cast<uint32_t>(product);
+      }
+      std::memcpy(c.bytes[row] + 4 * column, &sum, 4);
+    }
+  }
+}
+inline void _tile_dpbsud(int sums, int a, int b) {
+  multiply_tile_models<int8_t>(sums, a, b);
+}
+inline void _tile_dpbuud(int sums, int a, int b) {
+  multiply_tile_models<uint8_t>(sums, a, b);
+}
+
+}  // namespace
+}  // namespace lattice::cpu
