@@ -9,7 +9,7 @@ export LC_ALL=C
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$project"
-cmake/install_packages.sh
+cmake/install_packages.sh --arm
 jobs=$(nproc)
 
 # Builds a preset and runs the tests whose name matches a pattern; a test skipped although its data are at hand is a failure.

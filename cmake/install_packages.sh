@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing take, those that are missing; for demo.sh and test.sh.
+# With --arm also what runs the kernels of 64-bit ARM in tests: a cross compiler and an emulator.
 # Needs apt-get, and sudo only where something is missing and the caller is not root.
 set -euo pipefail
 export LC_ALL=C
@@ -10,6 +11,7 @@ packages=(
   libcli11-dev                                                           # the command
   libgtest-dev libgmock-dev libsimde-dev                                 # the tests
 )
+if [ "${1:-}" = --arm ]; then packages+=(g++-aarch64-linux-gnu qemu-user-static googletest); fi
 
 is_installed() { dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
 

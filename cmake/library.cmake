@@ -1,5 +1,4 @@
-# The library: every source under src/, found by glob. What is specific to an instruction set sits in
-# src/cpu/kernels/, one file a set, each with the flags of its row here.
+# The library: every source under src/, found by glob.
 file(GLOB_RECURSE LATTICE_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/*.cpp)
 
 add_library(lattice ${LATTICE_SOURCES})
@@ -12,18 +11,5 @@ target_link_libraries(lattice PRIVATE $<BUILD_INTERFACE:lattice_warnings> fmt::f
                                       $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> liblzf::liblzf)
 set_target_properties(lattice PROPERTIES POSITION_INDEPENDENT_CODE ON VERSION ${PROJECT_VERSION} SOVERSION 0)
 
-function(lattice_kernel_flags file)
-  set_source_files_properties(${PROJECT_SOURCE_DIR}/src/cpu/kernels/${file} TARGET_DIRECTORY lattice
-                              PROPERTIES COMPILE_OPTIONS "${ARGN}")
-endfunction()
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  set(avx2 -mavx2 -mfma -mf16c)
-  # g++ 12's own AVX-512 header trips over the deliberately undefined registers in it.
-  set(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -Wno-uninitialized
-             $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
-  lattice_kernel_flags(x86_avx2.cpp ${avx2})
-  lattice_kernel_flags(x86_avx_vnni.cpp ${avx2} -mavxvnni)
-  lattice_kernel_flags(x86_avx512.cpp ${avx512})
-  lattice_kernel_flags(x86_avx512_vnni.cpp ${avx512} -mavx512vnni)
-  lattice_kernel_flags(x86_amx_int8.cpp ${avx512} -mamx-tile -mamx-int8)
-endif()
+include(${CMAKE_CURRENT_LIST_DIR}/kernel_flags.cmake)
+lattice_kernel_flags(lattice)

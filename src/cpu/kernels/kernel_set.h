@@ -23,7 +23,7 @@ template <typename V>
 constexpr IntegerRoute quad_route() {
   return {.activation_bytes = 1,
           .code_bytes = 1,
-          .quantize = quantize_rows<NarrowActivations>,
+          .quantize = quantize_rows<BytePlanes<1>>,
           .decode = decode_quads<V>,
           .product = integer_product<V, Quads<V>>};
 }

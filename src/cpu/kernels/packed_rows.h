@@ -106,16 +106,22 @@ struct WideActivations {
   }
 };
 
-/// Bytes in the order of decode_quads.
-struct NarrowActivations {
-  using Type = int8_t;
-  static constexpr int64_t kBytes = 1;
-  static void write(const int16_t* q, int64_t count, int8_t* to) {
-    for (int64_t c = 0; c < count; c += 4) {
-      to[c] = static_cast<int8_t>(q[c]);
-      to[c + 1] = static_cast<int8_t>(q[c + 2]);
-      to[c + 2] = static_cast<int8_t>(q[c + 1]);
-      to[c + 3] = static_cast<int8_t>(q[c + 3]);
+/// Bytes in the order of decode_quads: of each group one plane, q, or two, the high bytes of q and then the low ones.
+/// Only the first plane has a sign; `Offset` is added to it.
+template <int Planes, int Offset = 0>
+struct BytePlanes {
+  using Type = uint8_t;
+  static constexpr int64_t kBytes = Planes;
+  static void write(const int16_t* q, int64_t count, uint8_t* to) {
+    for (int plane = 0; plane < Planes; ++plane) {
+      const int shift = 8 * (Planes - 1 - plane);
+      const int offset = plane == 0 ? Offset : 0;
+      for (int64_t c = 0; c < count; c += 4, to += 4) {
+        to[0] = static_cast<uint8_t>((q[c] >> shift) + offset);
+        to[1] = static_cast<uint8_t>((q[c + 2] >> shift) + offset);
+        to[2] = static_cast<uint8_t>((q[c + 1] >> shift) + offset);
+        to[3] = static_cast<uint8_t>((q[c + 3] >> shift) + offset);
+      }
     }
   }
 };

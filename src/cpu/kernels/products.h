@@ -91,19 +91,11 @@ struct Quads {
   }
 };
 
-/// One group of channels.
+/// acc[r, n] += the products of q[r] and vector n of the codes, over the words of a group.
 template <typename V, typename Words, int R, int N>
-[[gnu::noinline]] void multiply_codes(const IntegerProduct& task, int64_t first, int64_t group) {
-  using Vector = typename V::Vector;
+[[gnu::always_inline]] inline void add_words(typename V::Ints (&acc)[R * N], const uint32_t* const (&q)[R],
+                                             const uint32_t* codes, int64_t words) {
   using Ints = typename V::Ints;
-  const int64_t words = task.group_size / Words::kChannels;
-  const uint32_t* q[R];
-  Ints acc[R * N];
-  unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    q[r] = static_cast<const uint32_t*>(task.q) + (task.edges.input[first + r] * task.groups + group) * words;
-    unrolled<N>([&](auto n) __attribute__((always_inline)) { acc[r * N + n] = V::zero_ints(); });
-  });
-  const uint32_t* codes = static_cast<const uint32_t*>(task.codes) + group * words * (N * V::kLanes);
   for (int64_t word = 0; word < words; ++word, codes += N * V::kLanes) {
     Ints weights[N];
     unrolled<N>([&](auto n) __attribute__((always_inline)) { weights[n] = V::load_ints(codes + n * V::kLanes); });
@@ -115,6 +107,13 @@ template <typename V, typename Words, int R, int N>
       });
     });
   }
+}
+
+/// The edges' sums += row_scale * (scale * acc + bias * row_sum), for a group.
+template <typename V, int R, int N>
+[[gnu::always_inline]] inline void add_scaled(const IntegerProduct& task, int64_t first, int64_t group,
+                                              const typename V::Ints (&acc)[R * N]) {
+  using Vector = typename V::Vector;
   const float* scales = task.scales + group * (N * V::kLanes);
   const float* biases = task.biases + group * (N * V::kLanes);
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
@@ -128,6 +127,20 @@ template <typename V, typename Words, int R, int N>
       V::store(sums + n * V::kLanes, V::multiply_add(row_scale, product, V::load(sums + n * V::kLanes)));
     });
   });
+}
+
+/// One group of channels.
+template <typename V, typename Words, int R, int N>
+[[gnu::noinline]] void multiply_codes(const IntegerProduct& task, int64_t first, int64_t group) {
+  const int64_t words = task.group_size / Words::kChannels;
+  const uint32_t* q[R];
+  typename V::Ints acc[R * N];
+  unrolled<R>([&](auto r) __attribute__((always_inline)) {
+    q[r] = static_cast<const uint32_t*>(task.q) + (task.edges.input[first + r] * task.groups + group) * words;
+    unrolled<N>([&](auto n) __attribute__((always_inline)) { acc[r * N + n] = V::zero_ints(); });
+  });
+  add_words<V, Words, R, N>(acc, q, static_cast<const uint32_t*>(task.codes) + group * words * (N * V::kLanes), words);
+  add_scaled<V, R, N>(task, first, group, acc);
 }
 
 /// Group by group, so that a group's codes (8 KiB at 64 channels of 64 outputs) stay in the first-level cache.

@@ -8,8 +8,7 @@ namespace lattice::cpu {
 
 // Floats are AVX-512's.
 extern const Kernels kAmxInt8;
-const Kernels kAmxInt8 =
-    kernels_of<Avx512>("amx_int8", tile_route<SplitActivations>(), tile_route<NarrowActivations>());
+const Kernels kAmxInt8 = kernels_of<Avx512>("amx_int8", tile_route<2>(), tile_route<1>());
 
 }  // namespace lattice::cpu
 

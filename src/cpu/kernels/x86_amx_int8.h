@@ -14,18 +14,6 @@
 namespace lattice::cpu {
 namespace {
 
-/// Of each group the high bytes, which are signed, then the low ones, which are not; in the order of decode_quads.
-struct SplitActivations {
-  using Type = int8_t;
-  static constexpr int64_t kBytes = 2;
-  static void write(const int16_t* q, int64_t count, int8_t* to) {
-    int16_t high[kLargestGroup];
-    for (int64_t c = 0; c < count; ++c) high[c] = static_cast<int16_t>(q[c] >> 8);
-    NarrowActivations::write(high, count, to);
-    NarrowActivations::write(q, count, to + count);  // which keeps the low bytes
-  }
-};
-
 constexpr int64_t kTileEdges = 16;
 constexpr int64_t kTileColumns = 16;
 constexpr int64_t kTileBytes = 64;  // a row
@@ -42,7 +30,7 @@ struct alignas(64) TileShapes {
 
 /// One group of 16 edges, gathered, and what comes of them.
 struct alignas(64) TileBlock {
-  int8_t rows[kTileEdges][kMostRowBytes];
+  uint8_t rows[kTileEdges][kMostRowBytes];
   uint32_t products[4][kTileEdges * kTileColumns];  // of plane p and vector n in p * 2 + n
 };
 
@@ -124,7 +112,7 @@ inline void gather(const IntegerProduct& task, int64_t first, int64_t count, int
                    TileBlock& block) {
   for (int64_t r = 0; r < kTileEdges; ++r) {
     const int64_t row = task.edges.input[first + (r < count ? r : 0)];
-    const int8_t* from = static_cast<const int8_t*>(task.q) + (row * task.groups + group) * bytes;
+    const uint8_t* from = static_cast<const uint8_t*>(task.q) + (row * task.groups + group) * bytes;
     for (int64_t b = 0; b < bytes; b += 32) {
       const __m256i part = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + b));
       _mm256_store_si256(reinterpret_cast<__m256i*>(block.rows[r] + b), part);
@@ -159,13 +147,13 @@ void tile_product(const IntegerProduct& task) {
   _tile_release();
 }
 
-template <typename Activations>
+template <int Planes>
 constexpr IntegerRoute tile_route() {
-  return {.activation_bytes = Activations::kBytes,
+  return {.activation_bytes = Planes,
           .code_bytes = 1,
-          .quantize = quantize_rows<Activations>,
+          .quantize = quantize_rows<BytePlanes<Planes>>,
           .decode = decode_quads<Avx512>,
-          .product = tile_product<static_cast<int>(Activations::kBytes)>};
+          .product = tile_product<Planes>};
 }
 
 }  // namespace

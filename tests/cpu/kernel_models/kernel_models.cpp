@@ -25,8 +25,7 @@ std::vector<const Kernels*> kernel_models() {
       kernels_of<Avx512Vnni>("model_of_avx512_vnni", pair_route<Avx512Vnni>(), quad_route<Avx512Vnni>());
   static const Kernels avx512 =
       kernels_of<Avx512Few>("model_of_avx512", pair_route<Avx512Few>(), pair_route<Avx512Few>());
-  static const Kernels amx_int8 =
-      kernels_of<Avx512Few>("model_of_amx_int8", tile_route<SplitActivations>(), tile_route<NarrowActivations>());
+  static const Kernels amx_int8 = kernels_of<Avx512Few>("model_of_amx_int8", tile_route<2>(), tile_route<1>());
   static const Kernels avx_vnni =
       kernels_of<AvxVnniFew>("model_of_avx_vnni", pair_route<AvxVnniFew>(), quad_route<AvxVnniFew>());
   return {&amx_int8, &avx512_vnni, &avx512, &avx_vnni};

@@ -1,0 +1,27 @@
+# Cross-compiles the kernels with their tests for 64-bit ARM, and runs them under an emulator.
+#   cmake -DSOURCE=<tests/arm> -DBUILD=<folder> -DCOMPILER=<cross compiler> -DLAUNCHER=<ccache or nothing>
+#         -DEMULATOR=<qemu-aarch64> -DGENERATOR=<its generator> -DHOST_INCLUDE_DIR=<that has fmt and gtest>
+#         -DGOOGLETEST_DIR=<its sources> -P kernels_on_arm.cmake
+function(run)
+  execute_process(COMMAND ${ARGN} OUTPUT_VARIABLE output ERROR_VARIABLE output RESULT_VARIABLE status)
+  if(status)
+    message(FATAL_ERROR "${ARGN}:\n${output}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+run(${CMAKE_COMMAND} -S ${SOURCE} -B ${BUILD} -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER}
+    -DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER} -DHOST_INCLUDE_DIR=${HOST_INCLUDE_DIR} -DGOOGLETEST_DIR=${GOOGLETEST_DIR})
+run(${CMAKE_COMMAND} --build ${BUILD})
+run(${EMULATOR} -cpu max ${BUILD}/kernels_test)
+foreach(isa neon_dotprod neon scalar)
+  if(NOT output MATCHES "OK \\] Kernels/EveryIsa[^\n]*/${isa} ")
+    message(FATAL_ERROR "No test ran on ${isa}:\n${output}")
+  endif()
+endforeach()
+# A core without dot products must be told so.
+run(${EMULATOR} -cpu cortex-a53 ${BUILD}/kernels_test)
+if(output MATCHES "neon_dotprod")
+  message(FATAL_ERROR "neon_dotprod ran on a core without it:\n${output}")
+endif()
+message("neon_dotprod, neon and scalar kernels pass their tests under ${EMULATOR}")
