@@ -14,6 +14,7 @@ set(LAYERS
   "lattice/session.h|^session.cpp"
   "^ops/"
   "lattice/nn.h|^nn/"
+  "lattice/model.h|^artifact/"
   "lattice/minkunet.h|^models/"
   "^cli/")
 
