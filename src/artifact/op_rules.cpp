@@ -23,4 +23,4 @@ void verify_norm(const OperationCheck&) {}
 void verify_binary(const OperationCheck&) {}
 void verify_cat(const OperationCheck&) {}
 void verify_bound(const OperationCheck&) {}
-}
+}  // namespace lattice::artifact
