@@ -79,6 +79,23 @@ void Lexer::refuse(const Place& place, std::string_view rule, std::string_view f
   fail(code, "{}:{}:{}: {}; found {}", source_name_, place.line, place.column, rule, found);
 }
 
+void Lexer::unexpected(std::string_view rule) const {
+  const bool legal_elsewhere = token_.is(TokenKind::identifier, "loc") || token_.kind == TokenKind::resources ||
+                               token_.kind == TokenKind::hex_integer;
+  refuse(token_.place, rule, token_.kind == TokenKind::end ? "the end of the text" : shown(token_.spelling),
+         legal_elsewhere ? ErrorCode::unsupported : ErrorCode::corrupt_file);
+}
+
+bool Lexer::accept(std::string_view spelling) {
+  if (token_.spelling != spelling || token_.kind == TokenKind::end) return false;
+  advance();
+  return true;
+}
+
+void Lexer::expect(std::string_view spelling, std::string_view rule) {
+  if (!accept(spelling)) unexpected(rule);
+}
+
 void Lexer::refuse_character(size_t offset, std::string_view rule) const {
   std::string found = "the end of the text";
   if (offset < text_.size()) {
@@ -201,6 +218,14 @@ size_t Lexer::end_of_prefixed() const {
   if (in_suffix(first)) return end_of(text_, begin, in_suffix);
   refuse_character(begin,
                    fmt::format("{} is followed by digits or by a name (letters, digits, _ $ . -)", text_[next_]));
+}
+
+bool is_identifier(std::string_view text) {
+  return !text.empty() && begins_identifier(text[0]) && end_of(text, 0, in_identifier) == text.size();
+}
+
+bool is_value_name(std::string_view text) {
+  return !text.empty() && end_of(text, 0, is_digit(text[0]) ? is_digit : in_suffix) == text.size();
 }
 
 std::string text_of(const Token& token) {

@@ -49,6 +49,14 @@ class Lexer {
   /// True if `c` follows the token at once.
   bool touches(char c) const { return next_ < text_.size() && text_[next_] == c; }
 
+  /// Advances over the token if it is spelled so. Not for strings.
+  bool accept(std::string_view spelling);
+  /// As accept, but anything else is unexpected.
+  void expect(std::string_view spelling, std::string_view rule);
+
+  /// Refuses the token: unsupported where it begins something that MLIR has and this reader leaves out, else
+  /// corrupt_file.
+  [[noreturn]] void unexpected(std::string_view rule) const;
   /// Throws `SOURCE:LINE:COLUMN: rule; found found`.
   [[noreturn]] void refuse(const Place& place, std::string_view rule, std::string_view found,
                            ErrorCode code = ErrorCode::corrupt_file) const;
@@ -68,6 +76,12 @@ class Lexer {
   size_t line_start_ = 0;
   Token token_;
 };
+
+/// True for the names that need no quotes: a letter or _, then letters, digits, _ $ .
+bool is_identifier(std::string_view text);
+
+/// True for the names that may stand after %: digits, or a letter or _ $ . - and then those and digits.
+bool is_value_name(std::string_view text);
 
 /// What a string token, or the quoted or bare name of a symbol token, stands for.
 std::string text_of(const Token& token);
