@@ -79,11 +79,17 @@ void Lexer::refuse(const Place& place, std::string_view rule, std::string_view f
   fail(code, "{}:{}:{}: {}; found {}", source_name_, place.line, place.column, rule, found);
 }
 
+std::string Lexer::found() const {
+  return token_.kind == TokenKind::end ? "the end of the text" : shown(token_.spelling);
+}
+
 void Lexer::unexpected(std::string_view rule) const {
-  const bool legal_elsewhere = token_.is(TokenKind::identifier, "loc") || token_.kind == TokenKind::resources ||
-                               token_.kind == TokenKind::hex_integer;
-  refuse(token_.place, rule, token_.kind == TokenKind::end ? "the end of the text" : shown(token_.spelling),
-         legal_elsewhere ? ErrorCode::unsupported : ErrorCode::corrupt_file);
+  // An alias, the long form !lattice<...> and one of a group of results (%r#0) have no dot.
+  const bool undotted = (token_.kind == TokenKind::hash || token_.kind == TokenKind::bang) &&
+                        token_.spelling.find('.') == std::string_view::npos;
+  const bool legal_elsewhere = undotted || token_.is(TokenKind::identifier, "loc") ||
+                               token_.kind == TokenKind::resources || token_.kind == TokenKind::hex_integer;
+  refuse(token_.place, rule, found(), legal_elsewhere ? ErrorCode::unsupported : ErrorCode::corrupt_file);
 }
 
 bool Lexer::accept(std::string_view spelling) {

@@ -54,6 +54,8 @@ class Lexer {
   /// As accept, but anything else is unexpected.
   void expect(std::string_view spelling, std::string_view rule);
 
+  /// The token, for a message.
+  std::string found() const;
   /// Refuses the token: unsupported where it begins something that MLIR has and this reader leaves out, else
   /// corrupt_file.
   [[noreturn]] void unexpected(std::string_view rule) const;
