@@ -65,6 +65,7 @@ using Attribute = std::variant<std::string, int64_t, float, Integers, Reals, Key
 struct Value {
   std::string name;  // without %
   Type type;
+  Place place = {};
 };
 
 /// Index into Graph::values.
@@ -90,6 +91,7 @@ struct Graph {
   std::vector<std::string> input_names, output_names;  // as many as arguments, results
   std::vector<Role> input_roles, output_roles;
   std::vector<std::string> extensions;  // "regular", or none
+  Place place = {};                     // of the module
 };
 
 }  // namespace lattice::artifact
