@@ -66,8 +66,8 @@ class Backend {
   virtual Tensor global_pool(const Tensor& x, const CoordSet& coords, PoolMode mode, int64_t batches) = 0;
 
   virtual JoinedRows join(const CoordSet& lhs, const CoordSet& rhs, Join join) = 0;
-  /// Row o is lhs[lhs_row[o]] op rhs[rhs_row[o]], or one after the other; a row of -1 is the side's fill, already of the
-  /// features' type, or zeros. Without `rows` row i meets row i.
+  /// Row o is lhs[lhs_row[o]] op rhs[rhs_row[o]], or one after the other; a row of -1 is the side's fill, already of
+  /// the features' type, or zeros. Without `rows` row i meets row i.
   virtual Tensor binary(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows, const BinaryOptions& options) = 0;
   virtual Tensor cat(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows) = 0;
 

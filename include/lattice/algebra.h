@@ -34,8 +34,8 @@ SparseTensor add(Session& session, const SparseTensor& lhs, const SparseTensor& 
 /// Channels of lhs, then those of rhs; a missing side is 0. Strides and types must be equal, else invalid_argument.
 SparseTensor cat(Session& session, const SparseTensor& lhs, const SparseTensor& rhs, Join join = Join::outer);
 
-/// x on other rows: row i of `target` holds x's features at the equal coordinate, or `fill` in every channel, rounded to
-/// x's type; x's other rows are dropped. The result has the target's identity. Strides must be equal, else
+/// x on other rows: row i of `target` holds x's features at the equal coordinate, or `fill` in every channel, rounded
+/// to x's type; x's other rows are dropped. The result has the target's identity. Strides must be equal, else
 /// invalid_argument.
 SparseTensor reindex(Session& session, const SparseTensor& x, const Support& target, float fill = 0);
 

@@ -40,8 +40,8 @@ Voxels voxelize(Session& session, const Tensor& points, const Tensor& features, 
 Tensor devoxelize(Session& session, const SparseTensor& voxels, const Tensor& points, const VoxelizeOptions& options,
                   Interpolation interpolation, const Tensor& batch = {});
 
-/// result[i] = features[rows[i]]; where rows[i] is -1, zeros, or another `fill` rounded to the features' type, which must
-/// then be f32, f16 or bf16. Throws out_of_range.
+/// result[i] = features[rows[i]]; where rows[i] is -1, zeros, or another `fill` rounded to the features' type, which
+/// must then be f32, f16 or bf16. Throws out_of_range.
 Tensor gather_rows(const Tensor& features, std::span<const int32_t> rows, float fill = 0);
 
 }  // namespace lattice

@@ -187,8 +187,7 @@ void bind_convolution(Planner& planner) {
   if (kind.form == Form::transposed && kind.has_target) refuse_packed(planner, stored);
   const DType dtype = planner.dtype(call.input);
   const int64_t channels = planner.channels(call.input);
-  const ConvWeight weight =
-      planner.weights().convolution(stored, call.geometry.kernel_size(), dtype, channels);
+  const ConvWeight weight = planner.weights().convolution(stored, call.geometry.kernel_size(), dtype, channels);
   const bool open = weight.is_packed() && channels == kAnySize;
   auto epilogue = std::make_shared<FusedEpilogue>();
   epilogue->out_channels = weight.out_channels();

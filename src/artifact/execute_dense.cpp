@@ -8,9 +8,8 @@ namespace {
 constexpr std::pair<std::string_view, ElementwiseKind> kElementwise[] = {{"exp", ElementwiseKind::exp},
                                                                          {"round", ElementwiseKind::round}};
 constexpr std::pair<std::string_view, ActivationKind> kActivations[] = {
-    {"relu", ActivationKind::relu},         {"sigmoid", ActivationKind::sigmoid},
-    {"gelu", ActivationKind::gelu},         {"silu", ActivationKind::silu},
-    {"leaky_relu", ActivationKind::leaky_relu}, {"tanh", ActivationKind::tanh},
+    {"relu", ActivationKind::relu},        {"sigmoid", ActivationKind::sigmoid},       {"gelu", ActivationKind::gelu},
+    {"silu", ActivationKind::silu},        {"leaky_relu", ActivationKind::leaky_relu}, {"tanh", ActivationKind::tanh},
     {"softplus", ActivationKind::softplus}};
 constexpr std::pair<std::string_view, ActivationKind> kGeluForms[] = {{"none", ActivationKind::gelu},
                                                                       {"precise", ActivationKind::gelu},
@@ -93,8 +92,7 @@ void bind_embedding(Planner& planner) {
 
 void bind_elementwise(Planner& planner) {
   const auto kind = meaning(kElementwise, attribute<std::string>(planner.operation(), "kind"), "kind");
-  add_rowwise(planner, planner.dense(0),
-              [=](Run& run, const Tensor& x) { return elementwise(run.session, x, kind); });
+  add_rowwise(planner, planner.dense(0), [=](Run& run, const Tensor& x) { return elementwise(run.session, x, kind); });
 }
 
 void bind_softmax(Planner& planner) {
@@ -123,8 +121,7 @@ void bind_layer_norm(Planner& planner) {
   const Slot input = planner.dense(0);
   const Tensor scale = vector(planner, 1, input), shift = vector(planner, 2, input);
   const auto eps = attribute<float>(planner.operation(), "eps");
-  add_rowwise(planner, input,
-              [=](Run& run, const Tensor& x) { return layer_norm(run.session, x, scale, shift, eps); });
+  add_rowwise(planner, input, [=](Run& run, const Tensor& x) { return layer_norm(run.session, x, scale, shift, eps); });
 }
 
 void bind_rms_norm(Planner& planner) {

@@ -65,10 +65,10 @@ void bind_voxelize(Planner& planner) {
     check_point_rows(count, run.tensor(features).size(0), "features");
     check_point_rows(count, run.tensor(batches).size(0), "batch_indices");
     const int64_t rows = active_rows(run.tensor(active), count);
-    SparseTensor voxels = voxelize(run.session, first_rows(run.tensor(points), rows),
-                                   first_rows(run.tensor(features), rows), options,
-                                   first_rows(run.tensor(batches), rows))
-                              .tensor;
+    SparseTensor voxels =
+        voxelize(run.session, first_rows(run.tensor(points), rows), first_rows(run.tensor(features), rows), options,
+                 first_rows(run.tensor(batches), rows))
+            .tensor;
     if (stride != Triple(1)) {  // a label alone: the coordinates stay what they are
       const auto coords = voxels.support()->coords();
       voxels = {CoordSet::make(std::vector<Coord>(coords.begin(), coords.end()), stride), voxels.features()};

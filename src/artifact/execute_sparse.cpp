@@ -144,13 +144,11 @@ void bind_binary(Planner& planner) {
          right);
   }
   // Each fill in its operand's type, the result in the wider of both.
-  const BinaryOptions options = {
-      .op = keyword(operation, "op", kBinaryOps),
-      .lhs_fill = rounded_to(attribute<float>(operation, "lhs_fill"), left_type),
-      .rhs_fill = rounded_to(attribute<float>(operation, "rhs_fill"), right_type)};
+  const BinaryOptions options = {.op = keyword(operation, "op", kBinaryOps),
+                                 .lhs_fill = rounded_to(attribute<float>(operation, "lhs_fill"), left_type),
+                                 .rhs_fill = rounded_to(attribute<float>(operation, "rhs_fill"), right_type)};
   const DType dtype = left_type == right_type ? left_type : DType::f32;
-  const Slots result =
-      planner.make_features(joined_support(planner, lhs, rhs, join), dtype, std::max(left, right));
+  const Slots result = planner.make_features(joined_support(planner, lhs, rhs, join), dtype, std::max(left, right));
   planner.define(0, result);
   Step& step = planner.add([=](Run& run) {
     const SparseTensor a = run.sparse(lhs), b = run.sparse(rhs);

@@ -29,8 +29,8 @@ std::vector<int64_t> merged(const std::vector<int64_t>& known, const std::vector
 
 void check_dtype(const Value& value, ElementType declared, DType found) {
   if (dtype_of_element(declared) == found) return;
-  fail(ErrorCode::corrupt_file, "%{} is declared as {}, but the operation gives {}; there is no conversion",
-       value.name, name(dtype_of_element(declared)), name(found));
+  fail(ErrorCode::corrupt_file, "%{} is declared as {}, but the operation gives {}; there is no conversion", value.name,
+       name(dtype_of_element(declared)), name(found));
 }
 
 void check_output_keys(const std::vector<OutputSlots>& outputs) {

@@ -70,9 +70,9 @@ class Planner {
   const Graph& graph_;
   Weights weights_;
   Plan plan_;
-  std::vector<Slots> values_;                       // by ValueId
+  std::vector<Slots> values_;                        // by ValueId
   std::vector<const Operation*> weight_operations_;  // by ValueId
-  std::vector<int32_t> uses_;                       // by ValueId
+  std::vector<int32_t> uses_;                        // by ValueId
   std::map<std::tuple<Slot, Slot, int64_t, int64_t, int64_t>, Slot> made_supports_;
   const Operation* operation_ = nullptr;
   Step step_;

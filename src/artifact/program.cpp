@@ -119,8 +119,7 @@ NamedTensors Program::results(Run& run) const {
     const CoordSet& support = *run.support(slots.support);
     results.emplace(name + ".coords", physical_coords(support));
     results.emplace(name + ".features", run.tensor(slots.tensor));
-    results.emplace(name + ".active",
-                    Tensor::from(std::vector<int32_t>{static_cast<int32_t>(support.rows())}, {1}));
+    results.emplace(name + ".active", Tensor::from(std::vector<int32_t>{static_cast<int32_t>(support.rows())}, {1}));
   }
   return results;
 }

@@ -103,9 +103,8 @@ SparseTensor add(Session& session, const SparseTensor& lhs, const SparseTensor& 
 
 SparseTensor cat(Session& session, const SparseTensor& lhs, const SparseTensor& rhs, Join join) {
   check("cat", lhs, rhs);
-  return joined(session, lhs, rhs, join, [&](const JoinedRows* rows) {
-    return session.backend().cat(lhs.features(), rhs.features(), rows);
-  });
+  return joined(session, lhs, rhs, join,
+                [&](const JoinedRows* rows) { return session.backend().cat(lhs.features(), rhs.features(), rows); });
 }
 
 SparseTensor reindex(Session& session, const SparseTensor& x, const Support& target, float fill) {
