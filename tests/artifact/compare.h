@@ -53,7 +53,8 @@ inline void expect_as_evaluated(const GraphBuilder& graph, double extra = 0) {
       for (int64_t row = 0; row < rows; ++row) {
         for (size_t a = 0; a < 4; ++a) {
           const int64_t scale = a == 0 ? 1 : value.stride[a - 1];
-          ASSERT_EQ(int64_t{coords[row * 4 + static_cast<int64_t>(a)]}, value.coords[static_cast<size_t>(row)][a] * scale)
+          ASSERT_EQ(int64_t{coords[row * 4 + static_cast<int64_t>(a)]},
+                    value.coords[static_cast<size_t>(row)][a] * scale)
               << name << ", row " << row << ", axis " << a;
         }
       }

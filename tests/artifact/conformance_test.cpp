@@ -1,6 +1,7 @@
+#include "artifact/conformance.h"
+
 #include <gtest/gtest.h>
 
-#include "artifact/conformance.h"
 #include "lattice/session.h"
 #include "shared_data.h"
 
@@ -28,7 +29,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, Conformance,
                                            "transpose_convolution", "generative_transpose_convolution",
                                            "normalized_convolution", "canonical_kernel_layout",
                                            "target_transpose_convolution", "trilinear_upsample"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& instance) { return instance.param; });
 
 }  // namespace
 }  // namespace lattice

@@ -32,11 +32,11 @@ struct Matrix {
 };
 
 struct Value {
-  Matrix features;
+  Matrix features = {};
   bool sparse = false;
-  std::vector<Place> coords;  // logical
+  std::vector<Place> coords = {};  // logical
   Integers stride = {1, 1, 1};
-  std::optional<Integers> extent;
+  std::optional<Integers> extent = {};
   int64_t capacity = -1;
   const Operation* weight = nullptr;
 };

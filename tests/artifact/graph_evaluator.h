@@ -145,7 +145,8 @@ class GraphEvaluator {
     y.features = Matrix::filled(static_cast<int64_t>(y.coords.size()), cat ? left + right : left);
     const double lhs_fill = cat ? 0 : number("lhs_fill"), rhs_fill = cat ? 0 : number("rhs_fill");
     for (int64_t i = 0; i < y.features.rows; ++i) {
-      const int64_t l = row_of(lhs, y.coords[static_cast<size_t>(i)]), r = row_of(rhs, y.coords[static_cast<size_t>(i)]);
+      const int64_t l = row_of(lhs, y.coords[static_cast<size_t>(i)]),
+                    r = row_of(rhs, y.coords[static_cast<size_t>(i)]);
       const auto a = [&](int64_t c) { return l < 0 ? lhs_fill : lhs.features.at(l, c); };
       const auto b = [&](int64_t c) { return r < 0 ? rhs_fill : rhs.features.at(r, c); };
       for (int64_t c = 0; c < y.features.columns; ++c) {

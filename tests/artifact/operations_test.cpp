@@ -60,8 +60,7 @@ TEST_P(Operations, Convolution) {
         GraphBuilder graph;
         std::vector<ValueId> operands = {input(graph, 3, {2, 1, 1}), kernel(graph, c.size, 3, 5)};
         if (with_bias) operands.push_back(bias(graph, 5));
-        graph.output("y",
-                     graph.sparse(name, operands, dtype(), convolution(c.size, c.stride, c.padding, c.dilation)));
+        graph.output("y", graph.sparse(name, operands, dtype(), convolution(c.size, c.stride, c.padding, c.dilation)));
         expect_as_evaluated(graph);
       }
     }
@@ -98,12 +97,11 @@ TEST_P(Operations, SubmanifoldAndNormalized) {
     for (const Integers& dilation : {kOne, kTwo}) {
       for (const char* name : {"subm_conv3d", "normalized_subm_conv3d"}) {
         GraphBuilder graph;
-        Attributes attributes = {{"kernel_size", size},
-                                 {"dilation", dilation},
-                                 {"accumulation", std::string("canonical_f32")}};
+        Attributes attributes = {
+            {"kernel_size", size}, {"dilation", dilation}, {"accumulation", std::string("canonical_f32")}};
         if (name[0] == 'n') attributes["eps"] = 1e-3F;
-        graph.output("y", graph.sparse(name, {input(graph, 3), kernel(graph, size, 3, 4), bias(graph, 4)}, dtype(),
-                                       attributes));
+        graph.output(
+            "y", graph.sparse(name, {input(graph, 3), kernel(graph, size, 3, 4), bias(graph, 4)}, dtype(), attributes));
         expect_as_evaluated(graph);
       }
     }
@@ -187,9 +185,8 @@ TEST_P(Operations, PackedConvolutions) {
 
 TEST_P(Operations, Pooling) {
   for (const char* mode : {"sum", "max", "avg"}) {
-    for (const auto& [size, stride, padding] :
-         {std::tuple(kTwo, kTwo, kZero), std::tuple(kThree, kTwo, kOne), std::tuple(kThree, kOne, kZero),
-          std::tuple(kOne, kTwo, kZero)}) {
+    for (const auto& [size, stride, padding] : {std::tuple(kTwo, kTwo, kZero), std::tuple(kThree, kTwo, kOne),
+                                                std::tuple(kThree, kOne, kZero), std::tuple(kOne, kTwo, kZero)}) {
       GraphBuilder graph;
       Attributes attributes = convolution(size, stride, padding, kOne);
       attributes.erase("accumulation");
@@ -212,8 +209,8 @@ TEST_P(Operations, PoolTransposeAndTrilinear) {
         attributes["padding"] = Integers{1, 0, 0};
         attributes["dilation"] = Integers{1, 1, 1};
       }
-      graph.output("y", graph.sparse(trilinear ? "trilinear_upsample3d" : "pool_transpose3d", operands, dtype(),
-                                     attributes));
+      graph.output(
+          "y", graph.sparse(trilinear ? "trilinear_upsample3d" : "pool_transpose3d", operands, dtype(), attributes));
       expect_as_evaluated(graph);
     }
   }
@@ -287,8 +284,7 @@ TEST_P(Operations, NormsAndLinear) {
     Attributes attributes = {{"eps", 1e-3F}};
     if (text == "linear") {
       attributes.clear();
-      operands.push_back(
-          graph.dense_weight("w", "linear", "linear_o_i", random_tensor(random_, {6, 6}, dtype())));
+      operands.push_back(graph.dense_weight("w", "linear", "linear_o_i", random_tensor(random_, {6, 6}, dtype())));
       operands.push_back(bias(graph, 6));
     } else {
       operands.push_back(vector(graph, "scale", 6));
@@ -304,7 +300,7 @@ TEST_P(Operations, NormsAndLinear) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, Operations, ::testing::Values(DType::f32, DType::f16),
-                         [](const auto& info) { return std::string(name(info.param)); });
+                         [](const auto& instance) { return std::string(name(instance.param)); });
 
 }  // namespace
 }  // namespace lattice::artifact

@@ -52,18 +52,18 @@ class ProgramTest : public ::testing::Test {
   /// What a dense operation does to the features of a sparse value: decompose, the operation, with_features.
   ValueId on_features(const std::string& name, ValueId x, int64_t channels, std::vector<ValueId> more,
                       const Attributes& attributes) {
-    const auto parts = graph_.operation("sparse.decompose", {x},
-                                        {GraphBuilder::dense_type(DType::i32, {kAnySize, 4}),
-                                         GraphBuilder::dense_type(DType::f32, {kAnySize, channels}),
-                                         GraphBuilder::dense_type(DType::i32, {1})});
+    const auto parts = graph_.operation(
+        "sparse.decompose", {x},
+        {GraphBuilder::dense_type(DType::i32, {kAnySize, 4}),
+         GraphBuilder::dense_type(DType::f32, {kAnySize, channels}), GraphBuilder::dense_type(DType::i32, {1})});
     more.insert(more.begin(), parts[1]);
     const ValueId y = graph_.dense(name, more, DType::f32, channels, attributes);
     return graph_.sparse("sparse.with_features", {x, y}, DType::f32);
   }
   ValueId norm(const std::string& key, ValueId x, int64_t channels) {
     return on_features("batch_norm", x, channels,
-                       {vector(key + ".scale", channels), vector(key + ".bias", channels), vector(key + ".mean", channels),
-                        vector(key + ".var", channels, 1.5)},
+                       {vector(key + ".scale", channels), vector(key + ".bias", channels),
+                        vector(key + ".mean", channels), vector(key + ".var", channels, 1.5)},
                        {{"eps", 1e-3F}});
   }
   ValueId sum(ValueId lhs, ValueId rhs, const std::string& join) {
@@ -133,8 +133,8 @@ TEST_F(ProgramTest, linear_takes_norm_and_activation) {
   const ValueId x = graph_.argument("x", random_tensor(random_, {7, 3}));
   const ValueId w = graph_.dense_weight("w", "linear", "linear_o_i", random_tensor(random_, {5, 3}));
   ValueId y = graph_.dense("linear", {x, w}, DType::f32, 5);
-  y = graph_.dense("batch_norm", {y, vector("s", 5), vector("bias", 5), vector("m", 5), vector("v", 5, 1.5)}, DType::f32,
-                   5, {{"eps", 1e-3F}});
+  y = graph_.dense("batch_norm", {y, vector("s", 5), vector("bias", 5), vector("m", 5), vector("v", 5, 1.5)},
+                   DType::f32, 5, {{"eps", 1e-3F}});
   graph_.output("y", graph_.dense("activation", {y}, DType::f32, 5, activation("gelu")));
   EXPECT_EQ(steps(), 1U);
   expect_as_evaluated(graph_);
@@ -145,19 +145,18 @@ TEST_F(ProgramTest, padded_features_come_back) {
   const ValueId dense = graph_.dense("activation", {graph_.graph.arguments[1]}, DType::f32, 3, activation("relu"));
   graph_.output("y", graph_.sparse("sparse.with_features", {x, dense}, DType::f32));
   graph_.output("dense", dense);
-  const ValueId again = graph_.sparse(
-      "sparse.make", graph_.graph.arguments, DType::f32,
-      {{"stride", kOne}, {"coord_order", GraphBuilder::word("coord", "batch_x_y_z")}});
+  const ValueId again = graph_.sparse("sparse.make", graph_.graph.arguments, DType::f32,
+                                      {{"stride", kOne}, {"coord_order", GraphBuilder::word("coord", "batch_x_y_z")}});
   graph_.output("sum", sum(x, again, "outer"));  // made of the same rows: one support
   expect_as_evaluated(graph_);
 }
 
 TEST_F(ProgramTest, decomposed_coordinates_are_physical) {
   const ValueId x = graph_.sparse_input("x", random_coords(random_, 9, 3), random_tensor(random_, {9, 2}), {2, 3, 4});
-  const auto parts = graph_.operation("sparse.decompose", {x},
-                                      {GraphBuilder::dense_type(DType::i32, {kAnySize, 4}),
-                                       GraphBuilder::dense_type(DType::f32, {kAnySize, 2}),
-                                       GraphBuilder::dense_type(DType::i32, {1})});
+  const auto parts = graph_.operation(
+      "sparse.decompose", {x},
+      {GraphBuilder::dense_type(DType::i32, {kAnySize, 4}), GraphBuilder::dense_type(DType::f32, {kAnySize, 2}),
+       GraphBuilder::dense_type(DType::i32, {1})});
   graph_.output("coords", parts[0]);
   graph_.output("features", parts[1]);
   graph_.output("active", parts[2]);
@@ -165,7 +164,8 @@ TEST_F(ProgramTest, decomposed_coordinates_are_physical) {
 }
 
 TEST_F(ProgramTest, operations_of_f32) {
-  const ValueId x = graph_.argument("x", Tensor::from(std::vector<float>{-2.5F, -1.5F, 0.5F, 1.5F, 2.5F, 0.2F}, {2, 3}));
+  const ValueId x =
+      graph_.argument("x", Tensor::from(std::vector<float>{-2.5F, -1.5F, 0.5F, 1.5F, 2.5F, 0.2F}, {2, 3}));
   graph_.output("exp", graph_.dense("elementwise", {x}, DType::f32, 3, {{"kind", std::string("exp")}}));
   graph_.output("round", graph_.dense("elementwise", {x}, DType::f32, 3, {{"kind", std::string("round")}}));
   graph_.output("last", graph_.dense("softmax", {x}, DType::f32, 3, {{"axis", int64_t{-1}}}));
@@ -217,7 +217,8 @@ TEST_F(ProgramTest, points_and_voxels) {
 
 TEST_F(ProgramTest, types_of_a_sum_are_promoted) {
   const ValueId x = input("x", 3);
-  const ValueId z = graph_.sparse_input("z", random_coords(random_, 30, 3), random_tensor(random_, {30, 3}, DType::f16));
+  const ValueId z =
+      graph_.sparse_input("z", random_coords(random_, 30, 3), random_tensor(random_, {30, 3}, DType::f16));
   const ValueId y = sum(x, z, "outer");
   std::get<float>(graph_.graph.operations.back().attributes["rhs_fill"]) = 0.1F;
   graph_.output("y", y);
@@ -239,8 +240,9 @@ TEST_F(ProgramTest, errors_of_a_run) {
   expect_error(invalid, "no input z", [](GraphBuilder& g) { g.inputs["z"] = integers({1}); });
   expect_error(invalid, "x_features is f16",
                [](GraphBuilder& g) { g.inputs["x_features"] = g.inputs["x_features"].to(DType::f16); });
-  expect_error(invalid, "x_coords has shape",
-               [](GraphBuilder& g) { g.inputs["x_coords"] = g.inputs["x_coords"].reshaped({44, 2}); });
+  expect_error(invalid, "x_coords has shape", [](GraphBuilder& g) {
+    g.inputs["x_coords"] = g.inputs["x_coords"].reshaped({44, 2});
+  });
   expect_error(invalid, "23 active rows", [](GraphBuilder& g) { g.inputs["x_active"] = integers({23}); });
   expect_error(invalid, "-1 active rows", [](GraphBuilder& g) { g.inputs["x_active"] = integers({-1}); });
   expect_error(invalid, "rows 3 and 7 both hold", [](GraphBuilder& g) {
@@ -256,25 +258,27 @@ TEST_F(ProgramTest, errors_of_a_graph) {
   graph_.output("y", convolution("c", input("x", 4), 4, 4));
   const auto corrupt = ErrorCode::corrupt_file;
   expect_error(corrupt, "weight c: weights.safetensors has no", [](GraphBuilder& g) { g.weights.erase("c"); });
-  expect_error(corrupt, "weight c: it takes 5 channels, but the features have 4",
-               [&](GraphBuilder& g) { g.weights["c"] = random_tensor(random_, {4, 3, 3, 3, 5}); });
-  expect_error(corrupt, "kernel_size (3, 3, 3)",
-               [&](GraphBuilder& g) { g.weights["c"] = random_tensor(random_, {4, 3, 9, 1, 4}); });
-  expect_error(corrupt, "(C_out, Kx, Ky, Kz, C_in)",
-               [&](GraphBuilder& g) { g.weights["c"] = random_tensor(random_, {27, 4, 4}); });
+  expect_error(corrupt, "weight c: it takes 5 channels, but the features have 4", [&](GraphBuilder& g) {
+    g.weights["c"] = random_tensor(random_, {4, 3, 3, 3, 5});
+  });
+  expect_error(corrupt, "kernel_size (3, 3, 3)", [&](GraphBuilder& g) {
+    g.weights["c"] = random_tensor(random_, {4, 3, 9, 1, 4});
+  });
+  expect_error(corrupt, "(C_out, Kx, Ky, Kz, C_in)", [&](GraphBuilder& g) {
+    g.weights["c"] = random_tensor(random_, {27, 4, 4});
+  });
   expect_error(corrupt, "stored as f16", [](GraphBuilder& g) { g.weights["c"] = g.weights["c"].to(DType::f16); });
   expect_error(corrupt, "weight c.bias: it has 3 values",
                [&](GraphBuilder& g) { g.weights["c.bias"] = random_tensor(random_, {3}); });
   expect_error(corrupt, "declared as f16", [](GraphBuilder& g) {
     g.graph.values[static_cast<size_t>(g.graph.results[0])].type = GraphBuilder::sparse_type(DType::f16);
   });
-  expect_error(corrupt, "two results would be called y.coords", [](GraphBuilder& g) {
-    g.output("y.coords", g.graph.arguments[0]);
-  });
+  expect_error(corrupt, "two results would be called y.coords",
+               [](GraphBuilder& g) { g.output("y.coords", g.graph.arguments[0]); });
   expect_error(ErrorCode::unsupported, "repeat coordinates", [&](GraphBuilder& g) {
-    g.output("z", g.sparse("generative_conv_transpose3d", {g.graph.results[0], g.graph.operations[1].results[0]},
-                           DType::f32,
-                           {{"kernel_size", kThree}, {"stride", kOne}, {"accumulation", std::string("canonical_f32")}}));
+    g.output("z",
+             g.sparse("generative_conv_transpose3d", {g.graph.results[0], g.graph.operations[1].results[0]}, DType::f32,
+                      {{"kernel_size", kThree}, {"stride", kOne}, {"accumulation", std::string("canonical_f32")}}));
   });
 }
 
