@@ -24,7 +24,8 @@ struct Tolerance {
 /// Of a case of the shared manifest.
 inline Tolerance tolerance_of(const std::string& name) {
   std::ifstream file(*shared_data("conformance/manifest.json"));
-  for (const auto& entry : nlohmann::json::parse(file)["cases"]) {
+  const auto manifest = nlohmann::json::parse(file);
+  for (const auto& entry : manifest["cases"]) {
     if (entry["name"] == name) return {entry["rtol"], entry["atol"]};
   }
   ADD_FAILURE() << name << " is not in the manifest";
