@@ -10,7 +10,7 @@ namespace {
 // A row as the schema's own table writes it: `name:kind` or `name?:kind`, parted by spaces.
 struct Row {
   std::string_view name, operands, results, attributes;
-  void (*verify)(const OperationCheck&);
+  void (*verify)(const OperationCheck&);  // null where the row says all
   std::string_view extension = {};
 };
 
@@ -28,7 +28,7 @@ constexpr Row kRows[] = {
     {"sparse.make", "coords:T features:T active:T", "result:S", "stride:i64_triple coord_order:coord", verify_make},
     {"sparse.decompose", "input:S", "coords:T features:T active:T", "", verify_decompose},
     {"sparse.with_features", "input:S features:T", "result:S", "", verify_with_features},
-    {"sparse.reindex", "input:S target:S", "result:S", "fill:f32", verify_reindex},
+    {"sparse.reindex", "input:S target:S", "result:S", "fill:f32", verify_same_dtype},
     {"conv3d", kConv, "result:S", kForward, verify_conv},
     {"subm_conv3d", kConv, "result:S", "kernel_size:i64_triple dilation:i64_triple accumulation:str",
      verify_submanifold},
@@ -43,10 +43,10 @@ constexpr Row kRows[] = {
      verify_generative},
     {"normalized_generative_conv_transpose3d", kConv, "result:S",
      "kernel_size:i64_triple stride:i64_triple eps:f32 accumulation:str", verify_generative},
-    {"pool3d", "input:S", "result:S", kPool, verify_pool},
+    {"pool3d", "input:S", "result:S", kPool, nullptr},
     {"pool_transpose3d", "input:S target?:S", "result:S",
-     "kernel_size:i64_triple stride:i64_triple padding:i64_triple dilation:i64_triple", verify_upsample},
-    {"trilinear_upsample3d", "input:S target?:S", "result:S", "stride:i64_triple", verify_upsample},
+     "kernel_size:i64_triple stride:i64_triple padding:i64_triple dilation:i64_triple", nullptr},
+    {"trilinear_upsample3d", "input:S target?:S", "result:S", "stride:i64_triple", nullptr},
     {"global_pool", "input:S", "result:T", "mode:pool_mode batch_size:i64", verify_global_pool},
     {"voxelize", "points:T features:T batch_indices:T active_rows:T", "result:S",
      "voxel_size:f64_triple origin:f64_triple reduction:voxel_reduction stride:i64_triple", verify_voxelize},
@@ -61,11 +61,11 @@ constexpr Row kRows[] = {
     {"batch_norm", "input:T scale:W bias:W mean:W var:W", "result:T", "eps:f32", verify_norm},
     {"layer_norm", "input:T scale:W bias:W", "result:T", "eps:f32", verify_norm},
     {"rms_norm", "input:T scale:W", "result:T", "eps:f32", verify_norm},
-    {"sparse.binary", "lhs:S rhs:S", "result:S", "op:binary_op join:join lhs_fill:f32 rhs_fill:f32", verify_binary},
+    {"sparse.binary", "lhs:S rhs:S", "result:S", "op:binary_op join:join lhs_fill:f32 rhs_fill:f32", nullptr},
     {"sparse.cat", "lhs:S rhs:S", "result:S", "join:join", verify_cat},
     {"sparse.bound", "input:S", "result:S", "extent:i64_triple", verify_bound, "regular"},
     {"regular_conv3d", kConv, "result:S", kForward, verify_conv, "regular"},
-    {"regular_pool3d", "input:S", "result:S", kPool, verify_pool, "regular"},
+    {"regular_pool3d", "input:S", "result:S", kPool, nullptr, "regular"},
 };
 
 // Calls use(name, kind, optional) for each entry of a list.

@@ -35,7 +35,8 @@ struct OperationInfo {
   std::vector<AttributeInfo> attributes;  // all of them required
   Assembly assembly = Assembly::functional;
   std::string_view extension;  // the extension that it belongs to; empty for the 31 of the schema
-  /// The rules of this operation alone. Called once counts, kinds and keywords have been checked against the row.
+  /// The rules of this operation alone; null where there are none. Called once counts, kinds and keywords have been
+  /// checked against the row.
   void (*verify)(const OperationCheck&) = nullptr;
 
   size_t min_operands() const;  // SSA operands: the symbol of a weight is none
