@@ -4,6 +4,7 @@
 
 #include "artifact/program.h"
 #include "artifact/text_reader.h"
+#include "artifact/verifier.h"
 #include "fail.h"
 #include "io/mapped_file.h"
 #include "lattice/safetensors.h"
@@ -46,6 +47,7 @@ Model Model::load(const std::filesystem::path& directory) {
   const auto bytes = text->bytes();
   artifact::Graph graph =
       artifact::read_graph({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, "graph.mlir");
+  artifact::verify(graph, "graph.mlir");
   const SafetensorsFile weights = SafetensorsFile::read(directory / "weights.safetensors");
   return artifact::make_model(std::move(graph), [&](const std::string& key) -> std::optional<Tensor> {
     if (!weights.contains(key)) return std::nullopt;

@@ -1,7 +1,6 @@
 #include "artifact/planner.h"
 
 #include <algorithm>
-#include <set>
 
 #include "fail.h"
 
@@ -31,25 +30,6 @@ void check_dtype(const Value& value, ElementType declared, DType found) {
   if (dtype_of_element(declared) == found) return;
   fail(ErrorCode::corrupt_file, "%{} is declared as {}, but the operation gives {}; there is no conversion", value.name,
        name(dtype_of_element(declared)), name(found));
-}
-
-void check_output_keys(const std::vector<OutputSlots>& outputs) {
-  std::set<std::string> keys;
-  const auto add = [&](const std::string& key) {
-    if (!keys.insert(key).second) {
-      fail(ErrorCode::corrupt_file,
-           "graph.mlir: two results would be called {}; give the outputs names that differ beyond .coords, .features "
-           "and .active",
-           key);
-    }
-  };
-  for (const OutputSlots& output : outputs) {
-    if (output.slots.support == kNoSlot) {
-      add(output.name);
-      continue;
-    }
-    for (const char* part : {".coords", ".features", ".active"}) add(output.name + part);
-  }
 }
 
 }  // namespace
@@ -117,7 +97,6 @@ void Planner::bind_results() {
     }
     plan_.outputs.push_back({graph_.output_names[i], values_[result]});
   }
-  check_output_keys(plan_.outputs);
 }
 
 void Planner::bind(const Operation& operation) {

@@ -2,14 +2,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "artifact/graph.h"
+#include "artifact/op_table.h"
 #include "artifact/program.h"
+#include "artifact/text_writer.h"
+#include "artifact/verifier.h"
 #include "lattice/quantized_weight.h"
 #include "lattice/random.h"
+#include "lattice/safetensors.h"
 
 namespace lattice::artifact {
 
@@ -44,6 +50,7 @@ struct GraphBuilder {
 
   std::vector<ValueId> operation(const std::string& name, std::vector<ValueId> operands, const std::vector<Type>& types,
                                  std::map<std::string, Attribute, std::less<>> attributes = {}) {
+    if (find_operation(name)->extension == "regular") graph.extensions = {"regular"};
     Operation operation = {.name = name,
                            .symbol = "",
                            .operands = std::move(operands),
@@ -111,12 +118,20 @@ struct GraphBuilder {
   }
 
   Model model() const {
+    verify(graph);
     return make_model(graph, [this](const std::string& key) -> std::optional<Tensor> {
       const auto found = weights.find(key);
       return found == weights.end() ? std::nullopt : std::optional(found->second);
     });
   }
 };
+
+/// Writes graph.mlir and weights.safetensors.
+inline void write_artifact(const GraphBuilder& builder, const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "graph.mlir") << write_graph(builder.graph);
+  save_safetensors(folder / "weights.safetensors", {builder.weights.begin(), builder.weights.end()});
+}
 
 /// Values in -1..1.
 inline Tensor random_tensor(Random& random, Shape shape, DType dtype = DType::f32) {

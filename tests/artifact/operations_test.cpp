@@ -24,7 +24,7 @@ class Operations : public ::testing::TestWithParam<DType> {
   }
 
   ValueId kernel(GraphBuilder& graph, const Integers& size, int64_t ins, int64_t outs) {
-    return graph.dense_weight("kernel", "conv3d", "conv3d_o_xyz_i",
+    return graph.dense_weight("kernel" + std::to_string(graph.weights.size()), "conv3d", "conv3d_o_xyz_i",
                               random_tensor(random_, {outs, size[0], size[1], size[2], ins}, dtype()));
   }
   ValueId vector(GraphBuilder& graph, const std::string& key, int64_t size, const std::string& family = "channel",
@@ -85,7 +85,6 @@ TEST_P(Operations, RegularWithExtent) {
         attributes["mode"] = GraphBuilder::word("pool_mode", mode);
         y = graph.sparse("regular_pool3d", {y}, dtype(), attributes);
       }
-      graph.graph.extensions = {"regular"};
       graph.output("y", y);
       expect_as_evaluated(graph);
     }

@@ -273,7 +273,7 @@ TEST_F(ProgramTest, errors_of_a_graph) {
   expect_error(corrupt, "declared as f16", [](GraphBuilder& g) {
     g.graph.values[static_cast<size_t>(g.graph.results[0])].type = GraphBuilder::sparse_type(DType::f16);
   });
-  expect_error(corrupt, "two results would be called y.coords",
+  expect_error(corrupt, "found 'y.coords' twice",
                [](GraphBuilder& g) { g.output("y.coords", g.graph.arguments[0]); });
   expect_error(ErrorCode::unsupported, "repeat coordinates", [&](GraphBuilder& g) {
     g.output("z",
