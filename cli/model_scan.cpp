@@ -7,7 +7,8 @@
 #include <map>
 
 #include "lattice/error.h"
-#include "lattice/voxelize.h"
+#include "lattice/point_file.h"
+#include "lattice/safetensors.h"
 #include "scan_input.h"
 
 namespace lattice::cli {
@@ -109,23 +110,31 @@ Tensor ModelScan::features_of(const PointCloud& cloud) const {
   return features;
 }
 
-NamedTensors ModelScan::point_inputs(const Tensor& points, const Tensor& features) const {
-  return {{kPointInputs[0], points},
-          {kPointInputs[1], features},
-          {kPointInputs[2], Tensor::zeros(DType::i32, {points.size(0)})},
-          {kPointInputs[3], one_number(points.size(0))}};
+Voxels ModelScan::voxelized(Session& session, const PointCloud& cloud) const {
+  return voxelize(session, columns_of(cloud, 0, 3), features_of(cloud),
+                  {.voxel_size = *sidecar_.voxel_size, .origin = sidecar_.origin});
+}
+
+NamedTensors ModelScan::voxel_tensors(const SparseTensor& voxels) const {
+  const std::vector<std::string> names = voxel_inputs(prefix_);
+  const ModelInput& input = *find_input(model_, names[1]);
+  return {{names[0], voxels.support()->tensor()},
+          {names[1], voxels.features().to(input.dtype)},
+          {names[2], one_number(voxels.rows())}};
+}
+
+NamedTensors ModelScan::inputs(Session& session, const PointCloud& cloud) const {
+  if (!takes_points_) return voxel_tensors(voxelized(session, cloud).tensor);
+  return {{kPointInputs[0], columns_of(cloud, 0, 3)},
+          {kPointInputs[1], features_of(cloud)},
+          {kPointInputs[2], Tensor::zeros(DType::i32, {cloud.rows()})},
+          {kPointInputs[3], one_number(cloud.rows())}};
 }
 
 NamedTensors ModelScan::run(Session& session, const PointCloud& cloud) const {
-  const Tensor points = columns_of(cloud, 0, 3), features = features_of(cloud);
-  if (takes_points_) return model_.run(session, point_inputs(points, features));
-  const Voxels voxels =
-      voxelize(session, points, features, {.voxel_size = *sidecar_.voxel_size, .origin = sidecar_.origin});
-  const std::vector<std::string> names = voxel_inputs(prefix_);
-  const ModelInput& input = *find_input(model_, names[1]);
-  NamedTensors results = model_.run(session, {{names[0], voxels.tensor.support()->tensor()},
-                                              {names[1], voxels.tensor.features().to(input.dtype)},
-                                              {names[2], one_number(voxels.tensor.rows())}});
+  if (takes_points_) return model_.run(session, inputs(session, cloud));
+  const Voxels voxels = voxelized(session, cloud);
+  NamedTensors results = model_.run(session, voxel_tensors(voxels.tensor));
   // The voxels' own coordinates tell which row of an output a point belongs to.
   results[kPointRow] = Tensor::from(voxels.point_row, {cloud.rows()});
   results[kVoxelPlaces] = voxels.tensor.support()->tensor();
@@ -160,6 +169,22 @@ std::vector<int32_t> ModelScan::point_classes(const NamedTensors& results, const
   throw Error(ErrorCode::unsupported,
               "run: no output has a row for each point or voxel, so that points have no class; take --format "
               "safetensors");
+}
+
+NamedTensors tensors_of(const std::string& path) {
+  const SafetensorsFile file = SafetensorsFile::read(path);
+  NamedTensors tensors;
+  for (const std::string& name : file.names()) tensors[name] = file.tensor(name);
+  return tensors;
+}
+
+NamedTensors read_model_inputs(Session& session, const Model& model, const std::string& folder, const std::string& path,
+                               std::optional<int64_t> columns) {
+  if (!path.ends_with(".safetensors")) {
+    const ScanSidecar sidecar = read_sidecar(folder);
+    return ModelScan(model, sidecar).inputs(session, read_points(path, {.columns = columns, .format = {}}));
+  }
+  return tensors_of(path);
 }
 
 }  // namespace lattice::cli

@@ -7,6 +7,7 @@
 #include "lattice/model.h"
 #include "lattice/safetensors.h"
 #include "measure.h"
+#include "model_scan.h"
 #include "run_options.h"
 #include "run_scans.h"
 
@@ -19,17 +20,10 @@ struct RunCommand {
   ScanBatch batch;
 };
 
-NamedTensors read_inputs(const std::string& path) {
-  const SafetensorsFile file = SafetensorsFile::read(path);
-  NamedTensors tensors;
-  for (const std::string& name : file.names()) tensors[name] = file.tensor(name);
-  return tensors;
-}
-
 void run_on_tensors(const RunCommand& command) {
   const Model model = Model::load(command.model);
-  const NamedTensors inputs = read_inputs(command.inputs);
   Session session = open_session(command.run);
+  const NamedTensors inputs = tensors_of(command.inputs);
   NamedTensors results;
   const double run_ms = time_ms([&] { results = model.run(session, inputs); });
   save_safetensors(command.output, {results.begin(), results.end()});

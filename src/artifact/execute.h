@@ -11,6 +11,9 @@ void check_sparse_type(DType dtype);
 /// unsupported for features that a convolution or pooling would read and that are neither f32 nor f16.
 void check_feature_type(DType dtype);
 
+/// The stride that sparse.make or voxelize gives its value.
+Triple value_stride(const Operation& operation);
+
 /// Zeros behind the channels of features (N, C).
 Tensor zero_extended(const Tensor& features, int64_t channels);
 

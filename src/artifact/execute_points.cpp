@@ -56,7 +56,7 @@ void bind_voxelize(Planner& planner) {
   check_f32(planner.facts(features).dtype);
   VoxelizeOptions options = grid_of(operation);
   options.reduction = keyword(operation, "reduction", kReductions);
-  const Triple stride = triple(operation, "stride");
+  const Triple stride = value_stride(operation);
   const Slots result =
       planner.make_features(planner.make_support(stride), DType::f32, planner.facts(features).channels());
   planner.define(0, result);

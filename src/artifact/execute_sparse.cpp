@@ -64,9 +64,15 @@ void check_feature_type(DType dtype) {
   fail(ErrorCode::unsupported, "features are {}, but must be f32 or f16; convert the network", name(dtype));
 }
 
+Triple value_stride(const Operation& operation) {
+  const Triple stride = triple(operation, "stride");
+  // A geometry of this stride alone knows the limits of strides and of their product.
+  return ConvGeometry({.kernel_size = 1, .stride = stride}, operation.name).coarser_stride(1, operation.name);
+}
+
 void bind_make(Planner& planner) {
   const Slot coords = planner.dense(0), features = planner.dense(1), active = planner.dense(2);
-  const Triple stride = triple(planner.operation(), "stride");
+  const Triple stride = value_stride(planner.operation());
   check_sparse_type(planner.facts(features).dtype);
   const Slot known = planner.made_support(coords, active, stride);
   const Slot support = known != kNoSlot ? known : planner.make_support(stride);

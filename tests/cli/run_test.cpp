@@ -96,6 +96,20 @@ TEST_F(RunTest, a_bad_scan_is_skipped_and_told) {
   expect_failure(2, "run model scan.bin a/scan.bin --out-dir out", "would both be written");
 }
 
+TEST_F(RunTest, inspect_shows_steps_and_their_costs) {
+  auto shown = run_json("inspect model");
+  EXPECT_EQ(shown["steps"], 9);
+  EXPECT_EQ(shown["fused"], 10);
+  EXPECT_EQ(shown["operations"]["batch_norm"], 5);
+  EXPECT_EQ(shown["outputs"][0]["name"], "y");
+  EXPECT_FALSE(shown.contains("plan"));
+  shown = run_json("inspect model --profile scan.bin");
+  ASSERT_EQ(shown["plan"].size(), 9U);
+  EXPECT_EQ(shown["plan"][1]["step"], "subm_conv3d + batch_norm + activation");
+  EXPECT_GT(shown["plan"][1]["rows"], 0);
+  EXPECT_THAT(run("inspect model --plan").out, HasSubstr("conv3d + batch_norm + activation"));
+}
+
 TEST_F(RunTest, sidecar_is_checked) {
   const auto expect_refused = [](const std::string& text, const std::string& part) {
     try {
