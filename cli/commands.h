@@ -19,6 +19,7 @@ Action add_quantize(CLI::App& app);
 Action add_bench_conv(CLI::App& app);
 Action add_run(CLI::App& app);
 Action add_inspect(CLI::App& app);
+Action add_compare(CLI::App& app);
 
 /// Some scans of many could not be run: the others are done, and what there was to print is printed.
 class ScansFailed : public std::runtime_error {

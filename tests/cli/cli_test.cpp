@@ -24,13 +24,15 @@ using ::testing::HasSubstr;
 using Json = nlohmann::json;
 
 TEST_F(CliTest, every_subcommand_has_help) {
-  for (const char* name : {"", "info", "voxelize", "network", "quantize", "run", "inspect", "street", "bench", "bench conv"}) {
+  for (const char* name :
+       {"", "info", "voxelize", "network", "quantize", "run", "inspect", "compare", "street", "bench", "bench conv"}) {
     const Outcome outcome = run(std::string(name) + " --help");
     EXPECT_EQ(outcome.code, 0) << name;
     EXPECT_EQ(outcome.err, "") << name;
     EXPECT_THAT(outcome.out, HasSubstr("Usage: lattice")) << name;
   }
-  for (const char* name : {"info", "voxelize", "network", "quantize", "run", "inspect", "street", "bench conv"}) {
+  for (const char* name :
+       {"info", "voxelize", "network", "quantize", "run", "inspect", "compare", "street", "bench conv"}) {
     const std::string help = run(std::string(name) + " --help").out;
     EXPECT_THAT(help, HasSubstr("--json")) << name;
     EXPECT_THAT(help, HasSubstr("--threads")) << name;

@@ -110,6 +110,16 @@ TEST_F(RunTest, inspect_shows_steps_and_their_costs) {
   EXPECT_THAT(run("inspect model --plan").out, HasSubstr("conv3d + batch_norm + activation"));
 }
 
+TEST_F(RunTest, compare_tells_how_far_two_models_differ) {
+  const auto same = run_json("compare model model scan.bin --repeat 1");
+  EXPECT_EQ(same["outputs"]["y.features"]["relative_error"], 0.0);
+  EXPECT_EQ(same["outputs"]["y.features"]["same_label"], 1.0);
+  EXPECT_EQ(same["weight_bytes"][0], same["weight_bytes"][1]);
+  artifact::write_artifact(artifact::SmallNetwork(5).graph(), files() / "other");
+  std::filesystem::copy_file(files() / "model" / "scan.json", files() / "other" / "scan.json");
+  expect_failure(2, "compare model other scan.bin", "outputs must match");
+}
+
 TEST_F(RunTest, sidecar_is_checked) {
   const auto expect_refused = [](const std::string& text, const std::string& part) {
     try {
