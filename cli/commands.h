@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <stdexcept>
 
 namespace lattice::cli {
 
@@ -17,5 +18,14 @@ Action add_network(CLI::App& app);
 Action add_quantize(CLI::App& app);
 Action add_detect(CLI::App& app);
 Action add_bench_conv(CLI::App& app);
+Action add_run(CLI::App& app);
+Action add_inspect(CLI::App& app);
+Action add_compare(CLI::App& app);
+
+/// Some scans of many could not be run: the others are done, and what there was to print is printed.
+class ScansFailed : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 }  // namespace lattice::cli

@@ -29,11 +29,14 @@ constexpr std::array kSubcommands = {
     Subcommand{nullptr, "detect", "Run VoxelNeXt on a scan: boxes as a list and seen from above", add_detect},
     Subcommand{nullptr, "voxelize", "Turn a scan into voxels", add_voxelize},
     Subcommand{nullptr, "quantize", "Pack the weights of a safetensors file to 4 or 8 bits", add_quantize},
+    Subcommand{nullptr, "run", "Run a model on tensors, or on many scans", add_run},
+    Subcommand{nullptr, "inspect", "Show what a model holds, how it is planned and what it costs", add_inspect},
+    Subcommand{nullptr, "compare", "Compare two models on the same input", add_compare},
     Subcommand{nullptr, "street", "Write the generated LiDAR scan of a street", add_street},
     Subcommand{"bench", "conv", "Time one convolution on a scan", add_bench_conv},
 };
 
-constexpr int kUsage = 2, kInternal = 1, kNoMemory = 6;
+constexpr int kUsage = 2, kInternal = 1, kNoMemory = 6, kScansFailed = 7;
 
 int exit_code(ErrorCode code) {
   switch (code) {
@@ -91,7 +94,7 @@ int run(int argc, const char* const* argv) {
   app.require_subcommand(1);
   app.footer(
       "Exit codes: 0 done; 2 usage or invalid argument; 3 input or output; 4 corrupt file; 5 unsupported;\n"
-      "6 out of range or memory. LATTICE_ISA=scalar, avx2, ... forces an instruction set.");
+      "6 out of range or memory; 7 some scans failed. LATTICE_ISA=scalar, avx2, ... forces an instruction set.");
   Action chosen;
   add_subcommands(app, chosen);
   if (names_no_subcommand(app, argc, argv)) {
@@ -108,6 +111,8 @@ int run(int argc, const char* const* argv) {
     return report(kUsage, std::string(error.what()) + " (see --help)");
   } catch (const Error& error) {
     return report(exit_code(error.code()), error.what());
+  } catch (const ScansFailed& error) {
+    return report(kScansFailed, error.what());
   } catch (const std::bad_alloc&) {
     return report(kNoMemory, "out of memory");
   } catch (const std::filesystem::filesystem_error& error) {

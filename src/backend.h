@@ -62,19 +62,24 @@ class Backend {
   virtual Tensor linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) = 0;
 
   virtual Tensor pool(const Tensor& x, const Relation& relation, PoolMode mode) = 0;
+  /// The mean of the sources weighted by trilinear_weight(stride, tap); 0 without a source.
+  virtual Tensor upsample(const Tensor& x, const Relation& relation, const Triple& stride) = 0;
   /// Throws invalid_argument for the maximum of an empty batch.
   virtual Tensor global_pool(const Tensor& x, const CoordSet& coords, PoolMode mode, int64_t batches) = 0;
 
   virtual JoinedRows join(const CoordSet& lhs, const CoordSet& rhs, Join join) = 0;
-  /// Row o is lhs[lhs_row[o]] + rhs[rhs_row[o]], or one after the other; a row of -1 is zeros. Without `rows` row i
-  /// meets row i.
-  virtual Tensor add(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows) = 0;
+  /// Row o is lhs[lhs_row[o]] op rhs[rhs_row[o]], or one after the other; a row of -1 is the side's fill, already of
+  /// the features' type, or zeros. Without `rows` row i meets row i.
+  virtual Tensor binary(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows, const BinaryOptions& options) = 0;
   virtual Tensor cat(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows) = 0;
 
   virtual Tensor activate(const Tensor& x, const Activation& activation) = 0;
   virtual Tensor batch_norm(const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& mean,
                             const Tensor& variance, float eps) = 0;
   virtual Tensor layer_norm(const Tensor& x, const Tensor& scale, const Tensor& shift, float eps) = 0;
+  virtual Tensor rms_norm(const Tensor& x, const Tensor& scale, float eps) = 0;
+  virtual Tensor softmax(const Tensor& x) = 0;
+  virtual Tensor elementwise(const Tensor& x, ElementwiseKind kind) = 0;
 
   virtual Voxels voxelize(const Tensor& points, const Tensor& features, const VoxelizeOptions& options,
                           const Tensor& batch) = 0;

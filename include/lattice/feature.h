@@ -23,6 +23,19 @@ Tensor batch_norm(Session& session, const Tensor& x, const Tensor& scale, const 
 /// two vectors (C).
 Tensor layer_norm(Session& session, const Tensor& x, const Tensor& scale, const Tensor& shift, float eps = 1e-5F);
 
+/// Per row: x / sqrt(mean(x^2) + eps) * scale; a vector (C).
+Tensor rms_norm(Session& session, const Tensor& x, const Tensor& scale, float eps = 1e-5F);
+
+/// Per row: exp(x - max) / sum of these.
+Tensor softmax(Session& session, const Tensor& x);
+
+enum class ElementwiseKind : uint8_t {
+  exp,
+  round,  ///< half to even
+};
+std::string_view name(ElementwiseKind kind) noexcept;
+Tensor elementwise(Session& session, const Tensor& x, ElementwiseKind kind);
+
 /// A batch norm as one scale and shift for an Epilogue: scale / sqrt(variance + eps), shift - mean * that; f32 (C).
 struct ScaleShift {
   Tensor scale, shift;

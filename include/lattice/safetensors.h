@@ -26,6 +26,8 @@ class SafetensorsFile {
  public:
   /// Throws io (cannot open or map) or corrupt_file (naming the file, the tensor, what was found and the rule).
   static SafetensorsFile open(const std::filesystem::path& path);
+  /// The same, read into memory instead of mapped: no later change of the file is seen.
+  static SafetensorsFile read(const std::filesystem::path& path);
 
   /// The tensors' names in the header's order.
   const std::vector<std::string>& names() const noexcept { return names_; }
@@ -47,6 +49,7 @@ class SafetensorsFile {
   };
   class HeaderReader;
 
+  static SafetensorsFile parse(const std::filesystem::path& path, std::shared_ptr<const MappedFile> file);
   void check_entry(const std::string& name, const Entry& entry, size_t data_bytes) const;
   void check_coverage(size_t data_bytes) const;
 

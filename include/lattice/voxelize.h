@@ -49,12 +49,14 @@ std::optional<Triple> grid_extent(const VoxelizeOptions& options);
 
 /// Features at points (N, 3): with p = (point - origin) / voxel_size, nearest reads the voxel floor(p + 0.5), zero
 /// where there is none; linear sums over the 8 voxels floor(p) + {0,1}^3 with weights of (1 - frac) or frac per axis,
-/// absent corners adding zero, without renormalization. A point that is not finite gives zeros. Result (N, C) of the
+/// absent corners adding zero, without renormalization. A point that is not finite, or of a batch without voxels, gives
+/// zeros. Result (N, C) of the
 /// voxels' type. To give each point the value of the voxel holding it, use Voxels::point_row and gather_rows instead.
 Tensor devoxelize(Session& session, const SparseTensor& voxels, const Tensor& points, const VoxelizeOptions& options,
                   Interpolation interpolation, const Tensor& batch = {});
 
-/// result[i] = features[rows[i]], zeros where rows[i] is -1. Throws out_of_range.
-Tensor gather_rows(const Tensor& features, std::span<const int32_t> rows);
+/// result[i] = features[rows[i]]; where rows[i] is -1, zeros, or another `fill` rounded to the features' type, which
+/// must then be f32, f16 or bf16. Throws out_of_range.
+Tensor gather_rows(const Tensor& features, std::span<const int32_t> rows, float fill = 0);
 
 }  // namespace lattice

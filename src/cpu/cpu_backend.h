@@ -32,15 +32,19 @@ class CpuBackend final : public Backend {
 
   // pooling.cpp
   Tensor pool(const Tensor& x, const Relation& relation, PoolMode mode) override;
+  Tensor upsample(const Tensor& x, const Relation& relation, const Triple& stride) override;
   Tensor global_pool(const Tensor& x, const CoordSet& coords, PoolMode mode, int64_t batches) override;
 
   // features.cpp
-  Tensor add(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows) override;
+  Tensor binary(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows, const BinaryOptions& options) override;
   Tensor cat(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows) override;
   Tensor activate(const Tensor& x, const Activation& activation) override;
   Tensor batch_norm(const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& mean,
                     const Tensor& variance, float eps) override;
   Tensor layer_norm(const Tensor& x, const Tensor& scale, const Tensor& shift, float eps) override;
+  Tensor rms_norm(const Tensor& x, const Tensor& scale, float eps) override;
+  Tensor softmax(const Tensor& x) override;
+  Tensor elementwise(const Tensor& x, ElementwiseKind kind) override;
 
   // voxels.cpp
   Voxels voxelize(const Tensor& points, const Tensor& features, const VoxelizeOptions& options,

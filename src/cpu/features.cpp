@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "activation.h"
+#include "combine.h"
 #include "cpu/cpu_backend.h"
 
 namespace lattice::cpu {
@@ -37,9 +38,10 @@ const T* side(const T* x, int64_t channels, const std::vector<int32_t>* rows, in
   return row < 0 ? nullptr : x + row * channels;
 }
 
-}  // namespace
-
-Tensor CpuBackend::add(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows) {
+/// The operation is a template's, so that each has a loop that the compiler can vectorize.
+template <BinaryOp op>
+Tensor combine_rows(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows, const BinaryOptions& options,
+                    Workers& workers) {
   const int64_t channels = lhs.size(1);
   Tensor y = Tensor::empty(lhs.dtype(), {output_rows(lhs, rows), channels});
   with_feature_type(lhs.dtype(), [&](auto* type) {
@@ -47,18 +49,37 @@ Tensor CpuBackend::add(const Tensor& lhs, const Tensor& rhs, const JoinedRows* r
     const T* left = lhs.data<T>();
     const T* right = rhs.data<T>();
     T* to = y.mutable_data<T>();
-    workers_.for_blocks(y.size(0), kBlockRows, [&](int64_t first, int64_t last) {
+    workers.for_blocks(y.size(0), kBlockRows, [&](int64_t first, int64_t last) {
       for (int64_t o = first; o < last; ++o) {
         const T* a = side(left, channels, rows ? &rows->lhs_row : nullptr, o);
         const T* b = side(right, channels, rows ? &rows->rhs_row : nullptr, o);
         for (int64_t c = 0; c < channels; ++c) {
-          const float sum = (a ? static_cast<float>(a[c]) : 0.0F) + (b ? static_cast<float>(b[c]) : 0.0F);
-          to[o * channels + c] = static_cast<T>(sum);
+          const float x = a ? static_cast<float>(a[c]) : options.lhs_fill;
+          const float z = b ? static_cast<float>(b[c]) : options.rhs_fill;
+          to[o * channels + c] = static_cast<T>(combine(op, x, z));
         }
       }
     });
   });
   return y;
+}
+
+}  // namespace
+
+Tensor CpuBackend::binary(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows, const BinaryOptions& options) {
+  switch (options.op) {
+    case BinaryOp::add:
+      return combine_rows<BinaryOp::add>(lhs, rhs, rows, options, workers_);
+    case BinaryOp::sub:
+      return combine_rows<BinaryOp::sub>(lhs, rhs, rows, options, workers_);
+    case BinaryOp::mul:
+      return combine_rows<BinaryOp::mul>(lhs, rhs, rows, options, workers_);
+    case BinaryOp::maximum:
+      return combine_rows<BinaryOp::maximum>(lhs, rhs, rows, options, workers_);
+    case BinaryOp::minimum:
+      break;
+  }
+  return combine_rows<BinaryOp::minimum>(lhs, rhs, rows, options, workers_);
 }
 
 Tensor CpuBackend::cat(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows) {
@@ -138,6 +159,45 @@ Tensor CpuBackend::layer_norm(const Tensor& x, const Tensor& scale, const Tensor
     for (int64_t c = 0; c < channels; ++c) {
       const auto normal = static_cast<float>((static_cast<float>(from[c]) - mean) * slope);
       to[c] = static_cast<T>(normal * s[c] + b[c]);
+    }
+  });
+}
+
+Tensor CpuBackend::rms_norm(const Tensor& x, const Tensor& scale, float eps) {
+  const int64_t channels = x.size(1);
+  const Tensor widened_scale = scale.to(DType::f32);
+  const float* s = widened_scale.data<float>();
+  return map_rows(x, workers_, [&](const auto* from, auto* to) {
+    using T = std::remove_pointer_t<decltype(to)>;
+    double squares = 0;  // in double precision, whose range holds the square of any float
+    for (int64_t c = 0; c < channels; ++c) squares += double{static_cast<float>(from[c])} * static_cast<float>(from[c]);
+    const double slope = 1 / std::sqrt(squares / static_cast<double>(channels) + double{eps});
+    for (int64_t c = 0; c < channels; ++c) {
+      to[c] = static_cast<T>(static_cast<float>(static_cast<float>(from[c]) * slope) * s[c]);
+    }
+  });
+}
+
+Tensor CpuBackend::softmax(const Tensor& x) {
+  const int64_t channels = x.size(1);
+  return map_rows(x, workers_, [&](const auto* from, auto* to) {
+    using T = std::remove_pointer_t<decltype(to)>;
+    auto largest = static_cast<float>(from[0]);
+    for (int64_t c = 1; c < channels; ++c) largest = std::max(largest, static_cast<float>(from[c]));
+    const auto power = [&](int64_t c) { return std::exp(static_cast<float>(from[c]) - largest); };
+    double sum = 0;
+    for (int64_t c = 0; c < channels; ++c) sum += power(c);
+    for (int64_t c = 0; c < channels; ++c) to[c] = static_cast<T>(static_cast<float>(power(c) / sum));
+  });
+}
+
+Tensor CpuBackend::elementwise(const Tensor& x, ElementwiseKind kind) {
+  const int64_t channels = x.size(1);
+  return map_rows(x, workers_, [&](const auto* from, auto* to) {
+    using T = std::remove_pointer_t<decltype(to)>;
+    for (int64_t c = 0; c < channels; ++c) {
+      const auto value = static_cast<float>(from[c]);
+      to[c] = static_cast<T>(kind == ElementwiseKind::exp ? std::exp(value) : std::nearbyint(value));
     }
   });
 }

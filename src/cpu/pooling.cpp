@@ -6,6 +6,7 @@
 #include "cpu/cpu_backend.h"
 #include "cpu/relation.h"
 #include "fail.h"
+#include "trilinear.h"
 
 namespace lattice::cpu {
 namespace {
@@ -51,6 +52,40 @@ Tensor CpuBackend::pool(const Tensor& x, const Relation& relation, PoolMode mode
         const float divisor = mode == PoolMode::average && count > 0 ? static_cast<float>(count) : 1.0F;
         T* out = to + tile.order[static_cast<size_t>(slot)] * channels;
         const float* in = pooled.data() + slot * channels;
+        for (int64_t c = 0; c < channels; ++c) out[c] = static_cast<T>(in[c] / divisor);
+      }
+    });
+  });
+  return y;
+}
+
+Tensor CpuBackend::upsample(const Tensor& x, const Relation& relation, const Triple& stride) {
+  const auto& tiled = dynamic_cast<const TiledRelation&>(relation);
+  const int64_t channels = x.size(1);
+  Tensor y = Tensor::empty(x.dtype(), {relation.output_rows(), channels});
+  with_feature_type(x.dtype(), [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    const T* from = x.data<T>();
+    T* to = y.mutable_data<T>();
+    workers_.for_each(tiled.tile_count(), [&](int64_t index) {
+      const TiledRelation::Tile tile = tiled.tile(index);
+      const auto rows = static_cast<int64_t>(tile.order.size());
+      std::vector<float> sums(static_cast<size_t>(rows * channels), 0.0F), weights(static_cast<size_t>(rows), 0.0F);
+      int64_t edge = 0;
+      for (const auto& [tap, count] : tile.runs) {
+        const auto weight = static_cast<float>(trilinear_weight(stride, tap));
+        for (const int64_t end = edge + count; edge < end; ++edge) {
+          const T* row = from + tile.input[edge] * channels;
+          float* into = sums.data() + tile.slot[edge] * channels;
+          weights[tile.slot[edge]] += weight;
+          for (int64_t c = 0; c < channels; ++c) into[c] += weight * static_cast<float>(row[c]);
+        }
+      }
+      for (int64_t slot = 0; slot < rows; ++slot) {
+        const float weight = weights[static_cast<size_t>(slot)];
+        const float divisor = weight > 0 ? std::max(weight, static_cast<float>(kLeastWeight)) : 1.0F;
+        T* out = to + tile.order[static_cast<size_t>(slot)] * channels;
+        const float* in = sums.data() + slot * channels;
         for (int64_t c = 0; c < channels; ++c) out[c] = static_cast<T>(in[c] / divisor);
       }
     });

@@ -14,6 +14,10 @@ class MappedFile {
   /// `operation` heads the messages. Throws io where the path is no regular file or cannot be opened or mapped.
   static std::shared_ptr<const MappedFile> open(const std::filesystem::path& path, std::string_view operation);
 
+  /// The same, copied into memory: whatever happens to the file afterwards, the bytes stay. Throws io as well where the
+  /// file shrinks while it is read.
+  static std::shared_ptr<const MappedFile> read(const std::filesystem::path& path, std::string_view operation);
+
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
   ~MappedFile();

@@ -215,9 +215,17 @@ class SafetensorsFile::HeaderReader : public nlohmann::json_sax<nlohmann::json> 
 };
 
 SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
+  return parse(path, MappedFile::open(path, "safetensors"));
+}
+
+SafetensorsFile SafetensorsFile::read(const std::filesystem::path& path) {
+  return parse(path, MappedFile::read(path, "safetensors"));
+}
+
+SafetensorsFile SafetensorsFile::parse(const std::filesystem::path& path, std::shared_ptr<const MappedFile> file) {
   SafetensorsFile result;
   result.path_ = path.string();
-  result.file_ = MappedFile::open(path, "safetensors");
+  result.file_ = std::move(file);
   const auto bytes = result.file_->bytes();
   if (bytes.size() < kLengthBytes) {
     fail(ErrorCode::corrupt_file, "safetensors: {}: {} bytes cannot hold the header's length, which takes 8",

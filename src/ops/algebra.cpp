@@ -32,14 +32,21 @@ std::optional<Triple> joined_extent(const CoordSet& lhs, const CoordSet& rhs, Jo
   return lhs.extent() == rhs.extent() ? lhs.extent() : std::nullopt;
 }
 
-using Combine = Tensor (Backend::*)(const Tensor&, const Tensor&, const JoinedRows*);
+float rounded_to(float value, DType dtype) {
+  if (dtype == DType::f16) return static_cast<float>(Float16(value));
+  if (dtype == DType::bf16) return static_cast<float>(BFloat16(value));
+  return value;
+}
 
-SparseTensor combine(Session& session, const SparseTensor& lhs, const SparseTensor& rhs, Join join, Combine operation) {
-  Backend& backend = session.backend();
+/// `meet` gives the features from the rows that meet; null: row i meets row i.
+template <typename Meet>
+SparseTensor joined(Session& session, const SparseTensor& lhs, const SparseTensor& rhs, Join join, const Meet& meet) {
   const Support &left = lhs.support(), &right = rhs.support();
-  if (left == right) return lhs.with_features((backend.*operation)(lhs.features(), rhs.features(), nullptr));
-  JoinedRows rows = backend.join(*left, *right, join);
-  Tensor features = (backend.*operation)(lhs.features(), rhs.features(), &rows);
+  if (left == right) return lhs.with_features(meet(nullptr));
+  JoinedRows rows = session.backend().join(*left, *right, join);
+  Tensor features = meet(&rows);
+  if (join == Join::left) return {left, std::move(features)};
+  if (join == Join::right) return {right, std::move(features)};
   return {CoordSet::make(std::move(rows.coords), left->stride(), joined_extent(*left, *right, join)),
           std::move(features)};
 }
@@ -60,18 +67,56 @@ std::string_view name(Join join) noexcept {
   return "unknown";
 }
 
-SparseTensor add(Session& session, const SparseTensor& lhs, const SparseTensor& rhs, Join join) {
-  check("add", lhs, rhs);
-  if (lhs.channels() != rhs.channels()) {
-    fail(ErrorCode::invalid_argument, "add: the channels {} and {} must be equal; use cat to put them side by side",
-         lhs.channels(), rhs.channels());
+std::string_view name(BinaryOp op) noexcept {
+  switch (op) {
+    case BinaryOp::add:
+      return "add";
+    case BinaryOp::sub:
+      return "sub";
+    case BinaryOp::mul:
+      return "mul";
+    case BinaryOp::maximum:
+      return "maximum";
+    case BinaryOp::minimum:
+      return "minimum";
   }
-  return combine(session, lhs, rhs, join, &Backend::add);
+  return "unknown";
+}
+
+SparseTensor binary(Session& session, const SparseTensor& lhs, const SparseTensor& rhs, const BinaryOptions& options,
+                    Join join) {
+  check(name(options.op), lhs, rhs);
+  if (lhs.channels() != rhs.channels()) {
+    fail(ErrorCode::invalid_argument, "{}: the channels {} and {} must be equal; use cat to put them side by side",
+         name(options.op), lhs.channels(), rhs.channels());
+  }
+  const BinaryOptions rounded = {options.op, rounded_to(options.lhs_fill, lhs.dtype()),
+                                 rounded_to(options.rhs_fill, rhs.dtype())};
+  return joined(session, lhs, rhs, join, [&](const JoinedRows* rows) {
+    return session.backend().binary(lhs.features(), rhs.features(), rows, rounded);
+  });
+}
+
+SparseTensor add(Session& session, const SparseTensor& lhs, const SparseTensor& rhs, Join join) {
+  return binary(session, lhs, rhs, {}, join);
 }
 
 SparseTensor cat(Session& session, const SparseTensor& lhs, const SparseTensor& rhs, Join join) {
   check("cat", lhs, rhs);
-  return combine(session, lhs, rhs, join, &Backend::cat);
+  return joined(session, lhs, rhs, join,
+                [&](const JoinedRows* rows) { return session.backend().cat(lhs.features(), rhs.features(), rows); });
+}
+
+SparseTensor reindex(Session& session, const SparseTensor& x, const Support& target, float fill) {
+  if (target == nullptr) fail(ErrorCode::invalid_argument, "reindex: a target support is required, found none");
+  if (x.stride() != target->stride()) {
+    fail(ErrorCode::invalid_argument,
+         "reindex: the strides {} and {} must be equal; pass a target on the input's lattice", to_string(x.stride()),
+         to_string(target->stride()));
+  }
+  if (x.support() == target) return x;
+  const JoinedRows rows = session.backend().join(*target, *x.support(), Join::left);
+  return {target, gather_rows(x.features(), rows.rhs_row, fill)};
 }
 
 }  // namespace lattice

@@ -50,6 +50,27 @@ Tensor layer_norm(Session& session, const Tensor& x, const Tensor& scale, const 
   return session.backend().layer_norm(x, scale, shift, eps);
 }
 
+Tensor rms_norm(Session& session, const Tensor& x, const Tensor& scale, float eps) {
+  check_features("rms_norm", x);
+  check_vector("rms_norm", "scale", scale, x.size(1));
+  check_eps("rms_norm", eps);
+  return session.backend().rms_norm(x, scale, eps);
+}
+
+Tensor softmax(Session& session, const Tensor& x) {
+  check_features("softmax", x);
+  return session.backend().softmax(x);
+}
+
+std::string_view name(ElementwiseKind kind) noexcept {
+  return kind == ElementwiseKind::exp ? "exp" : "round";
+}
+
+Tensor elementwise(Session& session, const Tensor& x, ElementwiseKind kind) {
+  check_features("elementwise", x);
+  return session.backend().elementwise(x, kind);
+}
+
 ScaleShift fold_batch_norm(const Tensor& scale, const Tensor& shift, const Tensor& mean, const Tensor& variance,
                            float eps) {
   const int64_t channels = scale.elements();

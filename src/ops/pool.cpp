@@ -27,6 +27,32 @@ SparseTensor pool3d(Session& session, const SparseTensor& x, PoolMode mode, cons
   return {related.output, session.backend().pool(x.features(), *related.relation, mode)};
 }
 
+SparseTensor pool_transpose3d(Session& session, const SparseTensor& x, const ConvGeometry& geometry,
+                              const Support& target) {
+  const RelationKind kind = target != nullptr ? RelationKind::target_transposed : RelationKind::transposed;
+  const RelatedSupport related = session.relate(kind, x.support(), geometry, target, "pool_transpose3d");
+  return {related.output, session.backend().pool(x.features(), *related.relation, PoolMode::average)};
+}
+
+SparseTensor trilinear_upsample3d(Session& session, const SparseTensor& x, const Triple& stride,
+                                  const Support& target) {
+  constexpr std::string_view kOperation = "trilinear_upsample3d";
+  const ConvGeometry geometry = trilinear_geometry(stride);
+  const RelationKind kind = target != nullptr ? RelationKind::target_transposed : RelationKind::transposed;
+  const RelatedSupport related = session.relate(kind, x.support(), geometry, target, kOperation);
+  return {related.output, session.backend().upsample(x.features(), *related.relation, stride)};
+}
+
+ConvGeometry trilinear_geometry(const Triple& stride) {
+  constexpr std::string_view kOperation = "trilinear_upsample3d";
+  // Checked here, as 2*stride - 1 must not overflow; a geometry of stride alone knows every rule.
+  const Triple r = ConvGeometry({.kernel_size = 1, .stride = stride}, kOperation).stride();
+  return ConvGeometry({.kernel_size = {2 * r.x - 1, 2 * r.y - 1, 2 * r.z - 1},
+                       .stride = stride,
+                       .padding = {r.x - 1, r.y - 1, r.z - 1}},
+                      kOperation);
+}
+
 Tensor global_pool(Session& session, const SparseTensor& x, PoolMode mode, std::optional<int64_t> batches) {
   if (batches && *batches < 0) {
     fail(ErrorCode::invalid_argument,

@@ -92,13 +92,27 @@ void check_batch(std::string_view operation, const Tensor& batch, int64_t points
     fail(ErrorCode::invalid_argument, "{}: batch has shape {}, but must be ({}), one number a point", operation,
          to_string(batch.shape()), points);
   }
+}
+
+void check_not_negative(const Tensor& batch) {
+  if (!batch.defined()) return;
   const int32_t* const numbers = batch.data<int32_t>();
-  for (int64_t row = 0; row < points; ++row) {
+  for (int64_t row = 0; row < batch.elements(); ++row) {
     if (numbers[row] < 0) {
-      fail(ErrorCode::invalid_argument, "{}: batch {} of point {} must be at least 0; number the scans from 0",
-           operation, numbers[row], row);
+      fail(ErrorCode::invalid_argument, "voxelize: batch {} of point {} must be at least 0; number the scans from 0",
+           numbers[row], row);
     }
   }
+}
+
+/// The bytes of one row of `value`; zero bytes are zero in every type.
+std::vector<std::byte> filled_row(const Tensor& features, float value) {
+  const auto channels = static_cast<size_t>(features.size(1));
+  std::vector<std::byte> row(channels * size_of(features.dtype()));
+  if (value == 0) return row;
+  const std::vector<float> values(channels, value);
+  std::memcpy(row.data(), Tensor::from(values, {features.size(1)}).to(features.dtype()).raw(), row.size());
+  return row;
 }
 
 }  // namespace
@@ -116,6 +130,7 @@ Voxels voxelize(Session& session, const Tensor& points, const Tensor& features, 
   check_points("voxelize", points);
   check_point_features(features, points.size(0));
   check_batch("voxelize", batch, points.size(0));
+  check_not_negative(batch);
   return session.backend().voxelize(points, features, options, batch);
 }
 
@@ -127,7 +142,7 @@ Tensor devoxelize(Session& session, const SparseTensor& voxels, const Tensor& po
   return session.backend().devoxelize(voxels, points, options, interpolation, batch);
 }
 
-Tensor gather_rows(const Tensor& features, std::span<const int32_t> rows) {
+Tensor gather_rows(const Tensor& features, std::span<const int32_t> rows, float fill) {
   if (features.rank() != 2) {
     fail(ErrorCode::invalid_argument, "gather_rows: features have shape {}, but must be (N, C); use reshaped()",
          to_string(features.shape()));
@@ -142,14 +157,11 @@ Tensor gather_rows(const Tensor& features, std::span<const int32_t> rows) {
   Tensor result = Tensor::empty(features.dtype(), {static_cast<int64_t>(rows.size()), features.size(1)});
   const size_t row_bytes = static_cast<size_t>(features.size(1)) * size_of(features.dtype());
   if (row_bytes == 0) return result;
+  const std::vector<std::byte> absent = filled_row(features, fill);
   const auto* const from = static_cast<const std::byte*>(features.raw());
   auto* to = static_cast<std::byte*>(result.mutable_raw());
   for (const int32_t row : rows) {
-    if (row < 0) {
-      std::memset(to, 0, row_bytes);
-    } else {
-      std::memcpy(to, from + static_cast<size_t>(row) * row_bytes, row_bytes);
-    }
+    std::memcpy(to, row < 0 ? absent.data() : from + static_cast<size_t>(row) * row_bytes, row_bytes);
     to += row_bytes;
   }
   return result;

@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "activation.h"
 #include "fail.h"
 #include "reference/reference.h"
+#include "trilinear.h"
 
 namespace lattice {
 namespace {
@@ -147,6 +149,23 @@ Tensor ReferenceBackend::pool(const Tensor& x, const Relation& relation, PoolMod
     }
   }
   return folded(folds, mode, x.dtype(), {relation.output_rows(), channels});
+}
+
+Tensor ReferenceBackend::upsample(const Tensor& x, const Relation& relation, const Triple& stride) {
+  const int64_t channels = x.size(1);
+  const std::vector<double> inputs = widened(x);
+  std::vector<double> sums(at(relation.output_rows() * channels), 0.0), weights(at(relation.output_rows()), 0.0);
+  for (const Edge& edge : dynamic_cast<const ReferenceRelation&>(relation).sorted_edges()) {
+    const double weight = trilinear_weight(stride, edge.tap);
+    weights[at(edge.output)] += weight;
+    for (int64_t channel = 0; channel < channels; ++channel) {
+      sums[at(edge.output * channels + channel)] += weight * inputs[at(edge.input * channels + channel)];
+    }
+  }
+  for (size_t i = 0; i < sums.size(); ++i) {
+    if (const double weight = weights[i / at(channels)]; weight > 0) sums[i] /= std::max(weight, kLeastWeight);
+  }
+  return rounded(sums, x.dtype(), {relation.output_rows(), channels});
 }
 
 Tensor ReferenceBackend::global_pool(const Tensor& x, const CoordSet& coords, PoolMode mode, int64_t batches) {

@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <cmath>
 
 #include "activation.h"
+#include "combine.h"
 #include "reference/reference.h"
 
 namespace lattice {
@@ -20,20 +22,22 @@ Meeting meeting(const JoinedRows* rows, int64_t row) {
   return {rows->lhs_row[at(row)], rows->rhs_row[at(row)]};
 }
 
-double element(const std::vector<double>& values, int64_t channels, int64_t row, int64_t channel) {
-  return row < 0 ? 0.0 : values[at(row * channels + channel)];
+double element(const std::vector<double>& values, int64_t channels, int64_t row, int64_t channel, double fill = 0) {
+  return row < 0 ? fill : values[at(row * channels + channel)];
 }
 
 }  // namespace
 
-Tensor ReferenceBackend::add(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows) {
+Tensor ReferenceBackend::binary(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows,
+                                const BinaryOptions& options) {
   const int64_t count = joined_rows(lhs, rows), channels = lhs.size(1);
   const std::vector<double> left = widened(lhs), right = widened(rhs);
   std::vector<double> values;
   for (int64_t row = 0; row < count; ++row) {
     const auto [lhs_row, rhs_row] = meeting(rows, row);
     for (int64_t channel = 0; channel < channels; ++channel) {
-      values.push_back(element(left, channels, lhs_row, channel) + element(right, channels, rhs_row, channel));
+      values.push_back(combine(options.op, element(left, channels, lhs_row, channel, double{options.lhs_fill}),
+                               element(right, channels, rhs_row, channel, double{options.rhs_fill})));
     }
   }
   return rounded(values, lhs.dtype(), {count, channels});
@@ -84,6 +88,39 @@ Tensor ReferenceBackend::layer_norm(const Tensor& x, const Tensor& scale, const 
       features[c] = (features[c] - mean) / std::sqrt(variance + double{eps}) * gain[c] + offset[c];
     }
   }
+  return rounded(values, x.dtype(), x.shape());
+}
+
+Tensor ReferenceBackend::rms_norm(const Tensor& x, const Tensor& scale, float eps) {
+  const size_t rows = at(x.size(0)), channels = at(x.size(1));
+  const std::vector<double> gain = widened(scale);
+  std::vector<double> values = widened(x);
+  for (size_t row = 0; row < rows; ++row) {
+    const std::span<double> features(values.data() + row * channels, channels);
+    double squares = 0;
+    for (const double value : features) squares += value * value;
+    const double root = std::sqrt(squares / static_cast<double>(channels) + double{eps});
+    for (size_t c = 0; c < channels; ++c) features[c] = features[c] / root * gain[c];
+  }
+  return rounded(values, x.dtype(), x.shape());
+}
+
+Tensor ReferenceBackend::softmax(const Tensor& x) {
+  const size_t rows = at(x.size(0)), channels = at(x.size(1));
+  std::vector<double> values = widened(x);
+  for (size_t row = 0; row < rows; ++row) {
+    const std::span<double> features(values.data() + row * channels, channels);
+    const double largest = *std::max_element(features.begin(), features.end());
+    double sum = 0;
+    for (double& value : features) sum += value = std::exp(value - largest);
+    for (double& value : features) value /= sum;
+  }
+  return rounded(values, x.dtype(), x.shape());
+}
+
+Tensor ReferenceBackend::elementwise(const Tensor& x, ElementwiseKind kind) {
+  std::vector<double> values = widened(x);
+  for (double& value : values) value = kind == ElementwiseKind::exp ? std::exp(value) : std::nearbyint(value);
   return rounded(values, x.dtype(), x.shape());
 }
 

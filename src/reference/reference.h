@@ -29,16 +29,20 @@ class ReferenceBackend final : public Backend {
   Tensor linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) override;
 
   Tensor pool(const Tensor& x, const Relation& relation, PoolMode mode) override;
+  Tensor upsample(const Tensor& x, const Relation& relation, const Triple& stride) override;
   Tensor global_pool(const Tensor& x, const CoordSet& coords, PoolMode mode, int64_t batches) override;
 
   JoinedRows join(const CoordSet& lhs, const CoordSet& rhs, Join join) override;
-  Tensor add(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows) override;
+  Tensor binary(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows, const BinaryOptions& options) override;
   Tensor cat(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows) override;
 
   Tensor activate(const Tensor& x, const Activation& activation) override;
   Tensor batch_norm(const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& mean,
                     const Tensor& variance, float eps) override;
   Tensor layer_norm(const Tensor& x, const Tensor& scale, const Tensor& shift, float eps) override;
+  Tensor rms_norm(const Tensor& x, const Tensor& scale, float eps) override;
+  Tensor softmax(const Tensor& x) override;
+  Tensor elementwise(const Tensor& x, ElementwiseKind kind) override;
 
   Voxels voxelize(const Tensor& points, const Tensor& features, const VoxelizeOptions& options,
                   const Tensor& batch) override;

@@ -441,7 +441,8 @@ TEST_P(OperationErrors, VoxelizeAndDevoxelize) {
   both(invalid, {"batch", "i64", "i32"}, points, {}, Tensor::zeros(DType::i64, {2}));
   both(invalid, {"batch", "(3)", "(2)"}, points, {}, Tensor::zeros(DType::i32, {3}));
   both(invalid, {"batch", "(2, 1)"}, points, {}, Tensor::zeros(DType::i32, {2, 1}));
-  both(invalid, {"batch -5", "point 1"}, points, {}, Tensor::from(std::vector<int32_t>{0, -5}, {2}));
+  refuses({"voxelize", "batch -5", "point 1"},
+          [&] { voxelize(session_, points, features, {}, Tensor::from(std::vector<int32_t>{0, -5}, {2})); });
   refuses({"voxelize", "features", "f16"}, [&] { voxelize(session_, points, features.to(DType::f16), {}); });
   for (const Shape& bad : {Shape{3, 1}, Shape{2}, Shape{2, 0}}) {
     refuses({"voxelize", "features", to_string(bad), "N = 2"},

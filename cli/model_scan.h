@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lattice/model.h"
+#include "lattice/points.h"
+#include "lattice/session.h"
+#include "lattice/voxelize.h"
+#include "scan_sidecar.h"
+
+namespace lattice::cli {
+
+/// How a model takes a scan: as points (inputs points, features, batch_indices, active_rows) or as voxels (inputs
+/// NAME_coords, NAME_features, NAME_active, or without NAME).
+class ModelScan {
+ public:
+  /// Throws invalid_argument where the model takes neither, or voxels without a voxel_size in the sidecar.
+  ModelScan(const Model& model, const ScanSidecar& sidecar);
+
+  /// What the model takes of a scan.
+  NamedTensors inputs(Session& session, const PointCloud& cloud) const;
+
+  /// What the model gives for a scan. Where it takes voxels, also `scan.voxel_coords` (voxels, 4) i32 and
+  /// `scan.point_row` (points) i32, the voxel of each point or -1.
+  NamedTensors run(Session& session, const PointCloud& cloud) const;
+
+  /// The class of each point of the cloud, -1 for none: the largest channel of the first output that has a row for
+  /// each point or a coordinate for each voxel. Throws unsupported where there is no such output.
+  std::vector<int32_t> point_classes(const NamedTensors& results, const PointCloud& cloud) const;
+
+ private:
+  NamedTensors voxel_tensors(const SparseTensor& voxels) const;
+  Voxels voxelized(Session& session, const PointCloud& cloud) const;
+  Tensor features_of(const PointCloud& cloud) const;
+
+  const Model& model_;
+  const ScanSidecar& sidecar_;
+  bool takes_points_ = false;
+  std::string prefix_;    // of the voxels' inputs
+  int64_t channels_ = 0;  // of the features
+};
+
+/// Every tensor of a .safetensors file, in memory.
+NamedTensors tensors_of(const std::string& path);
+
+/// A model's inputs from a .safetensors file, or from a scan as the scan.json of its folder says.
+NamedTensors read_model_inputs(Session& session, const Model& model, const std::string& folder, const std::string& path,
+                               std::optional<int64_t> columns);
+
+}  // namespace lattice::cli

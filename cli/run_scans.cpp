@@ -1,0 +1,148 @@
+#include "run_scans.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <new>
+#include <thread>
+
+#include "lattice/error.h"
+#include "lattice/point_file.h"
+#include "lattice/safetensors.h"
+#include "measure.h"
+#include "model_scan.h"
+#include "progress.h"
+#include "scan_picture.h"
+
+namespace lattice::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint32_t kNoClass = 0;  // of SemanticKITTI: unlabelled
+
+/// Where each scan's result goes; two scans never share one.
+std::vector<fs::path> result_paths(const ScanBatch& batch) {
+  std::vector<fs::path> paths;
+  std::map<fs::path, std::string> owners;
+  for (const std::string& scan : batch.scans) {
+    paths.push_back(fs::path(batch.out_dir) / (fs::path(scan).stem().string() + "." + batch.format));
+    const auto [owner, added] = owners.emplace(paths.back(), scan);
+    if (added) continue;
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("run: {} and {} would both be written to {}; run them into folders of their own",
+                            owner->second, scan, paths.back().string()));
+  }
+  return paths;
+}
+
+std::vector<Rgb> colours_of(const ScanSidecar& sidecar, const std::vector<int32_t>& classes) {
+  if (sidecar.colours.empty()) return colours_by_class(classes);
+  constexpr Rgb kGrey = {120, 120, 120};
+  std::vector<Rgb> colours;
+  for (const int32_t id : classes) {
+    const bool known = id >= 0 && static_cast<size_t>(id) < sidecar.colours.size();
+    colours.push_back(known ? sidecar.colours[static_cast<size_t>(id)] : kGrey);
+  }
+  return colours;
+}
+
+void write_result(const ModelScan& scan, const ScanSidecar& sidecar, const PointCloud& cloud,
+                  const NamedTensors& results, const std::string& format, const fs::path& path) {
+  if (format == "safetensors") {
+    return save_safetensors(path, {results.begin(), results.end()});
+  }
+  const std::vector<int32_t> classes = scan.point_classes(results, cloud);
+  std::vector<uint32_t> labels;
+  for (const int32_t id : classes) labels.push_back(id < 0 ? kNoClass : static_cast<uint32_t>(id));
+  if (format == "label") return write_labels(path, labels);
+  const std::vector<Rgb> colours = colours_of(sidecar, classes);
+  if (format == "ply") return write_ply(path, cloud, colours, labels);
+  write_png(path, draw_scan(cloud, colours));
+}
+
+/// The scans of one batch, handed out to workers.
+class Batch {
+ public:
+  Batch(const Model& model, const ScanSidecar& sidecar, const ScanBatch& batch)
+      : scan_(model, sidecar),
+        sidecar_(sidecar),
+        batch_(batch),
+        paths_(result_paths(batch)),
+        reasons_(batch.scans.size()) {}
+
+  /// One worker: takes scans until none is left.
+  void work(const SessionOptions& options) {
+    Session session(options);
+    for (size_t i = next_++; i < paths_.size(); i = next_++) {
+      try {
+        if (!run_one(session, i)) ++skipped_;
+      } catch (const Error& error) {
+        reasons_[i] = error.what();
+      } catch (const std::bad_alloc&) {
+        reasons_[i] = "out of memory";
+      }
+      session.clear_relations();
+      const std::scoped_lock lock(mutex_);
+      progress_.show(fmt::format("{} of {} scans", ++finished_, paths_.size()));
+    }
+  }
+
+  BatchSummary summary() const {
+    BatchSummary summary{.skipped = skipped_, .failed = {}};
+    for (size_t i = 0; i < reasons_.size(); ++i) {
+      if (!reasons_[i].empty()) summary.failed.push_back({batch_.scans[i], reasons_[i]});
+    }
+    const auto all = static_cast<int64_t>(paths_.size());
+    summary.done = all - summary.skipped - static_cast<int64_t>(summary.failed.size());
+    return summary;
+  }
+
+ private:
+  /// False where the result is there already.
+  bool run_one(Session& session, size_t i) const {
+    if (!batch_.overwrite && fs::exists(paths_[i])) return false;
+    const PointCloud cloud = read_points(batch_.scans[i], {.columns = batch_.columns, .format = {}});
+    write_result(scan_, sidecar_, cloud, scan_.run(session, cloud), batch_.format, paths_[i]);
+    return true;
+  }
+
+  ModelScan scan_;
+  const ScanSidecar& sidecar_;
+  const ScanBatch& batch_;
+  std::vector<fs::path> paths_;
+  std::vector<std::string> reasons_;  // each written by the one worker that took the scan
+  std::atomic<size_t> next_{0};
+  std::atomic<int64_t> skipped_{0};
+  std::mutex mutex_;  // guards what follows
+  int64_t finished_ = 0;
+  Progress progress_;
+};
+
+}  // namespace
+
+BatchSummary run_scans(const Model& model, const ScanSidecar& sidecar, const ScanBatch& batch,
+                       const RunOptions& options) {
+  Batch scans(model, sidecar, batch);
+  std::error_code error;
+  fs::create_directories(batch.out_dir, error);
+  if (error) throw Error(ErrorCode::io, fmt::format("run: cannot make {}: {}", batch.out_dir, error.message()));
+  SessionOptions session = {.backend = BackendKind::cpu, .threads = options.threads, .numerics = options.numerics};
+  const int threads = Session(session).threads();  // checked, and resolved where it is 0
+  const int jobs = std::clamp(batch.jobs == 0 ? threads : batch.jobs, 1, static_cast<int>(batch.scans.size()));
+  session.threads = std::max(1, threads / jobs);
+  const double milliseconds = time_ms([&] {
+    std::vector<std::thread> workers;
+    for (int job = 1; job < jobs; ++job) workers.emplace_back([&] { scans.work(session); });
+    scans.work(session);
+    for (std::thread& worker : workers) worker.join();
+  });
+  BatchSummary summary = scans.summary();
+  summary.seconds = milliseconds / 1000;
+  return summary;
+}
+
+}  // namespace lattice::cli

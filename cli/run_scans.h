@@ -1,0 +1,40 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lattice/model.h"
+#include "run_options.h"
+#include "scan_sidecar.h"
+
+namespace lattice::cli {
+
+/// Scans to be run through a model, one result file each.
+struct ScanBatch {
+  std::vector<std::string> scans;
+  std::string out_dir;
+  std::string format = "safetensors";  ///< also the ending of the results: label, ply, png
+  std::optional<int64_t> columns;
+  int jobs = 0;  ///< scans at a time; 0: as many as there are threads
+  bool overwrite = false;
+};
+
+struct FailedScan {
+  std::string scan, reason;
+};
+
+struct BatchSummary {
+  int64_t done = 0, skipped = 0;
+  double seconds = 0;
+  std::vector<FailedScan> failed;  ///< in the order given
+};
+
+/// Runs them in parallel. A result that is there already is skipped unless `overwrite`; a scan that cannot be run is
+/// noted, and the others go on. Throws before the first scan: io (the folder cannot be made), invalid_argument (two
+/// scans would have one result; a model that takes neither points nor voxels).
+BatchSummary run_scans(const Model& model, const ScanSidecar& sidecar, const ScanBatch& batch,
+                       const RunOptions& options);
+
+}  // namespace lattice::cli

@@ -1,0 +1,170 @@
+#include "scan_sidecar.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "lattice/error.h"
+
+namespace lattice::cli {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr uintmax_t kMostBytes = 1 << 20;  // more is no sidecar
+
+/// Reads one sidecar; messages name the file and the key.
+class SidecarReader {
+ public:
+  explicit SidecarReader(const std::string& source) : source_(source) {}
+
+  ScanSidecar read(const std::string& text) {
+    const Json json = parsed(text);
+    if (!json.is_object()) reject("it must be one object");
+    ScanSidecar sidecar;
+    for (const auto& [key, value] : json.items()) read_key(key, value, sidecar);
+    check_lengths(sidecar);
+    return sidecar;
+  }
+
+ private:
+  template <typename... Args>
+  [[noreturn]] void reject(fmt::format_string<Args...> format, Args&&... args) const {
+    throw Error(ErrorCode::corrupt_file,
+                fmt::format("{}: {}", source_, fmt::format(format, std::forward<Args>(args)...)));
+  }
+
+  /// JSON whose keys are unique: the parser alone would take the last of them.
+  Json parsed(const std::string& text) const {
+    std::vector<std::set<std::string>> keys;
+    const auto check = [&](int, Json::parse_event_t event, const Json& value) {
+      if (event == Json::parse_event_t::object_start) keys.emplace_back();
+      if (event == Json::parse_event_t::object_end) keys.pop_back();
+      if (event == Json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second) {
+        reject("the key {} occurs twice", value.get<std::string>());
+      }
+      return true;
+    };
+    try {
+      return Json::parse(text, check);
+    } catch (const Json::exception& error) {
+      reject("it is not valid JSON: {}", error.what());
+    }
+  }
+
+  void read_key(const std::string& key, const Json& value, ScanSidecar& sidecar) const {
+    if (key == "voxel_size") {
+      sidecar.voxel_size = triple(key, value);
+      for (const float size : *sidecar.voxel_size) {
+        if (!(size > 0)) reject("voxel_size must be above 0 on every axis");
+      }
+    } else if (key == "origin") {
+      sidecar.origin = triple(key, value);
+    } else if (key == "columns") {
+      sidecar.columns = words(key, value);
+    } else if (key == "offset") {
+      sidecar.offset = numbers(key, value);
+    } else if (key == "scale") {
+      sidecar.scale = numbers(key, value);
+    } else if (key == "classes") {
+      sidecar.classes = words(key, value);
+    } else if (key == "colours") {
+      sidecar.colours = colours(value);
+    } else {
+      reject("there is no key {}; voxel_size, origin, columns, offset, scale, classes and colours are known", key);
+    }
+  }
+
+  float number(const std::string& key, const Json& value) const {
+    if (!value.is_number()) reject("{} must hold numbers, found {}", key, value.type_name());
+    const auto result = value.get<float>();
+    if (!std::isfinite(result)) reject("{} holds a number beyond float32", key);
+    return result;
+  }
+
+  std::vector<float> numbers(const std::string& key, const Json& value) const {
+    if (!value.is_array()) reject("{} must be an array of numbers, found {}", key, value.type_name());
+    std::vector<float> result;
+    for (const Json& entry : value) result.push_back(number(key, entry));
+    return result;
+  }
+
+  std::array<float, 3> triple(const std::string& key, const Json& value) const {
+    if (value.is_number()) {
+      const float all = number(key, value);
+      return {all, all, all};
+    }
+    const std::vector<float> each = numbers(key, value);
+    if (each.size() != 3) reject("{} must be one number or three, found {}", key, each.size());
+    return {each[0], each[1], each[2]};
+  }
+
+  std::vector<std::string> words(const std::string& key, const Json& value) const {
+    if (!value.is_array()) reject("{} must be an array of strings, found {}", key, value.type_name());
+    std::vector<std::string> result;
+    for (const Json& entry : value) {
+      if (!entry.is_string() || entry.get<std::string>().empty()) {
+        reject("{} must hold strings that are not empty, found {}", key, entry.type_name());
+      }
+      result.push_back(entry.get<std::string>());
+    }
+    return result;
+  }
+
+  std::vector<Rgb> colours(const Json& value) const {
+    if (!value.is_array()) reject("colours must be an array of [r, g, b], found {}", value.type_name());
+    std::vector<Rgb> result;
+    for (const Json& entry : value) {
+      std::array<uint8_t, 3> rgb{};
+      if (!entry.is_array() || entry.size() != rgb.size()) reject("a colour must be [r, g, b]");
+      for (size_t i = 0; i < rgb.size(); ++i) {
+        if (!entry[i].is_number_integer() || entry[i] < 0 || entry[i] > 255) {
+          reject("a colour's channel must be a whole number from 0 to 255");
+        }
+        rgb[i] = entry[i].get<uint8_t>();
+      }
+      result.push_back({rgb[0], rgb[1], rgb[2]});
+    }
+    return result;
+  }
+
+  void check_lengths(const ScanSidecar& sidecar) const {
+    for (const auto& [key, list] : {std::pair("offset", &sidecar.offset), std::pair("scale", &sidecar.scale)}) {
+      if (!list->empty() && list->size() != sidecar.columns.size()) {
+        reject("{} has {} numbers, but columns {} names; there must be as many", key, list->size(),
+               sidecar.columns.size());
+      }
+    }
+    if (!sidecar.colours.empty() && sidecar.colours.size() != sidecar.classes.size()) {
+      reject("colours has {} entries, but classes {}; there must be as many", sidecar.colours.size(),
+             sidecar.classes.size());
+    }
+  }
+
+  const std::string& source_;
+};
+
+}  // namespace
+
+ScanSidecar parse_sidecar(const std::string& text, const std::string& source) {
+  return SidecarReader(source).read(text);
+}
+
+ScanSidecar read_sidecar(const std::filesystem::path& model) {
+  const std::filesystem::path path = model / "scan.json";
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return {};
+  std::ifstream file(path, std::ios::binary);
+  const uintmax_t bytes = std::filesystem::file_size(path, ignored);
+  if (!file || ignored) throw Error(ErrorCode::io, fmt::format("scan.json: cannot read {}", path.string()));
+  if (bytes > kMostBytes) {
+    throw Error(ErrorCode::corrupt_file, fmt::format("{}: {} bytes are no sidecar", path.string(), bytes));
+  }
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  return parse_sidecar(text, path.string());
+}
+
+}  // namespace lattice::cli

@@ -1,0 +1,70 @@
+#include "lattice/model.h"
+
+#include <cstring>
+
+#include "artifact/program.h"
+#include "artifact/text_reader.h"
+#include "artifact/verifier.h"
+#include "fail.h"
+#include "io/mapped_file.h"
+#include "lattice/safetensors.h"
+
+namespace lattice {
+namespace {
+
+/// In memory of its own, so that the rest of the file need not be kept.
+Tensor copied(const Tensor& tensor) {
+  Tensor copy = Tensor::empty(tensor.dtype(), tensor.shape());
+  if (tensor.nbytes() > 0) std::memcpy(copy.mutable_raw(), tensor.raw(), tensor.nbytes());
+  return copy;
+}
+
+}  // namespace
+
+std::string_view name(ModelRole role) noexcept {
+  switch (role) {
+    case ModelRole::tensor:
+      return "tensor";
+    case ModelRole::sparse_coords:
+      return "sparse_coords";
+    case ModelRole::sparse_features:
+      return "sparse_features";
+    case ModelRole::sparse_active:
+      return "sparse_active";
+    case ModelRole::sparse_tensor:
+      return "sparse_tensor";
+  }
+  return "unknown";
+}
+
+Model Model::load(const std::filesystem::path& directory) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(directory, ignored)) {
+    fail(ErrorCode::io, "model: {} is no folder; pass the one that holds graph.mlir and weights.safetensors",
+         directory.string());
+  }
+  const auto text = MappedFile::read(directory / "graph.mlir", "model");
+  const auto bytes = text->bytes();
+  artifact::Graph graph =
+      artifact::read_graph({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, "graph.mlir");
+  artifact::verify(graph, "graph.mlir");
+  const SafetensorsFile weights = SafetensorsFile::read(directory / "weights.safetensors");
+  return artifact::make_model(std::move(graph), [&](const std::string& key) -> std::optional<Tensor> {
+    if (!weights.contains(key)) return std::nullopt;
+    return copied(weights.tensor(key));
+  });
+}
+
+const std::vector<ModelInput>& Model::inputs() const noexcept {
+  return program_->inputs();
+}
+
+const std::vector<ModelOutput>& Model::outputs() const noexcept {
+  return program_->outputs();
+}
+
+NamedTensors Model::run(Session& session, const NamedTensors& inputs) const {
+  return program_->run(session, inputs);
+}
+
+}  // namespace lattice

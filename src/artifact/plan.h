@@ -1,0 +1,110 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <variant>
+#include <vector>
+
+#include "artifact/graph.h"
+#include "lattice/epilogue.h"
+#include "lattice/model.h"
+#include "lattice/sparse_tensor.h"
+
+// A graph as a list of steps over slots. A sparse value is two slots, its support and its features, so that decompose
+// and with_features are no work at all: they only say which slots belong together.
+
+namespace lattice::artifact {
+
+/// Index of a tensor or of a support.
+using Slot = int32_t;
+inline constexpr Slot kNoSlot = -1;
+
+/// The slots of a value; `support` is kNoSlot for a dense one.
+struct Slots {
+  Slot tensor = kNoSlot, support = kNoSlot;
+};
+
+/// What is known of a tensor before any run. Tensors whose row i belongs to row i of the same support, or of another
+/// with the same rows, are of one row class.
+struct TensorFacts {
+  DType dtype = DType::f32;
+  std::vector<int64_t> dims;  // kAnySize where it is not known
+  int32_t row_class = 0;
+  int64_t channels() const { return dims.size() == 2 ? dims[1] : kAnySize; }
+};
+
+struct SupportFacts {
+  Triple stride = 1;
+  int32_t row_class = 0;
+};
+
+/// The values of one run. Cut down step by step: what no later step reads is dropped.
+struct Run {
+  Session& session;
+  std::vector<Tensor> tensors;
+  std::vector<Support> supports;
+  std::vector<int64_t> capacities;  // of each support made by sparse.make: its rows with padding
+
+  SparseTensor sparse(const Slots& slots) const {
+    return {supports[static_cast<size_t>(slots.support)], tensors[static_cast<size_t>(slots.tensor)]};
+  }
+  Tensor& tensor(Slot slot) { return tensors[static_cast<size_t>(slot)]; }
+  Support& support(Slot slot) { return supports[static_cast<size_t>(slot)]; }
+  void store(const Slots& slots, const SparseTensor& value) {
+    support(slots.support) = value.support();
+    tensor(slots.tensor) = value.features();
+  }
+};
+
+using Execute = std::function<void(Run&)>;
+
+/// The epilogue of a step that has one: what planning knows of it, where its residual is found, and where the result
+/// goes. Fusion appends to it.
+struct FusedEpilogue {
+  Epilogue constant;
+  Slot residual = kNoSlot;
+  Slot result = kNoSlot;
+  int64_t out_channels = kAnySize;
+};
+
+/// What a step is when it follows a step with an epilogue: nothing that would fit, a frozen norm, an activation, or a
+/// sum of two tensors of the same rows.
+struct NormPart {
+  Tensor scale, shift;
+};
+struct SumPart {
+  Slot lhs, rhs;
+};
+using EpiloguePart = std::variant<std::monostate, NormPart, SumPart, Activation>;
+
+struct Step {
+  const Operation* operation = nullptr;
+  Execute execute;
+  std::vector<Slot> tensor_reads, support_reads, tensor_writes, support_writes;
+  std::vector<Slot> tensor_drops, support_drops;  // not needed after this step
+  std::shared_ptr<FusedEpilogue> epilogue;        // of steps that have one
+  EpiloguePart part;                              // what this step would be in the epilogue of the one before
+  std::vector<const Operation*> fused;            // operations that run within this step
+};
+
+/// A sparse or dense output and its slots.
+struct OutputSlots {
+  std::string name;
+  Slots slots;
+};
+
+struct Plan {
+  std::vector<TensorFacts> tensors;
+  std::vector<SupportFacts> supports;
+  std::vector<Slot> arguments;  // of the entry function's arguments
+  std::vector<OutputSlots> outputs;
+  std::vector<Step> steps;
+  int64_t weight_bytes = 0;
+};
+
+/// Moves norms, sums and activations into the epilogue of the step that makes their only operand, then notes for every
+/// slot the last step that reads it.
+void fuse(Plan& plan);
+void find_lifetimes(Plan& plan);
+
+}  // namespace lattice::artifact

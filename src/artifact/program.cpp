@@ -1,0 +1,127 @@
+#include "artifact/program.h"
+
+#include <algorithm>
+
+#include "artifact/planner.h"
+#include "artifact/supports.h"
+#include "fail.h"
+
+namespace lattice::artifact {
+namespace {
+
+ModelRole role_of(Role role) {
+  switch (role) {
+    case Role::tensor:
+      return ModelRole::tensor;
+    case Role::sparse_coords:
+      return ModelRole::sparse_coords;
+    case Role::sparse_features:
+      return ModelRole::sparse_features;
+    case Role::sparse_active:
+      return ModelRole::sparse_active;
+    case Role::sparse_tensor:
+      return ModelRole::sparse_tensor;
+  }
+  fail(ErrorCode::corrupt_file, "graph.mlir: there is no role {}", static_cast<int>(role));
+}
+
+bool matches(const Shape& shape, const std::vector<int64_t>& dims) {
+  return std::equal(shape.begin(), shape.end(), dims.begin(), dims.end(),
+                    [](int64_t size, int64_t asked) { return asked == kAnySize || size == asked; });
+}
+
+std::string shown(const std::vector<int64_t>& dims) {
+  std::vector<std::string> sizes;
+  for (const int64_t size : dims) sizes.push_back(size == kAnySize ? "?" : std::to_string(size));
+  return fmt::format("({})", fmt::join(sizes, ", "));
+}
+
+void check_input(const ModelInput& input, const Tensor& given) {
+  if (given.dtype() != input.dtype) {
+    fail(ErrorCode::invalid_argument, "model: input {} is {}, but must be {}; nothing is converted", input.name,
+         name(given.dtype()), name(input.dtype));
+  }
+  if (!matches(given.shape(), input.shape)) {
+    fail(ErrorCode::invalid_argument, "model: input {} has shape {}, but must be {}", input.name,
+         to_string(given.shape()), shown(input.shape));
+  }
+}
+
+}  // namespace
+
+Program::Program(Graph graph, StoredTensors stored)
+    : graph_(std::move(graph)), plan_(Planner(graph_, Weights(std::move(stored))).plan()) {
+  for (size_t i = 0; i < graph_.arguments.size(); ++i) {
+    const TensorFacts& facts = plan_.tensors[static_cast<size_t>(plan_.arguments[i])];
+    inputs_.push_back({graph_.input_names[i], role_of(graph_.input_roles[i]), facts.dtype, facts.dims});
+  }
+  for (size_t i = 0; i < plan_.outputs.size(); ++i) {
+    const auto& [name, slots] = plan_.outputs[i];
+    const TensorFacts& facts = plan_.tensors[static_cast<size_t>(slots.tensor)];
+    outputs_.push_back({name, role_of(graph_.output_roles[i]), slots.support != kNoSlot, facts.dtype, facts.dims});
+  }
+}
+
+NamedTensors Program::run(Session& session, const NamedTensors& inputs, const Observe& observe) const {
+  Run run = {.session = session,
+             .tensors = std::vector<Tensor>(plan_.tensors.size()),
+             .supports = std::vector<Support>(plan_.supports.size()),
+             .capacities = std::vector<int64_t>(plan_.supports.size(), -1)};
+  bind_inputs(inputs, run);
+  for (const Step& step : plan_.steps) {
+    execute(step, run);
+    if (observe) observe(step, run);
+    for (const Slot slot : step.tensor_drops) run.tensor(slot) = {};
+    for (const Slot slot : step.support_drops) run.support(slot) = nullptr;
+  }
+  return results(run);
+}
+
+void Program::bind_inputs(const NamedTensors& inputs, Run& run) const {
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    const auto given = inputs.find(inputs_[i].name);
+    if (given == inputs.end()) {
+      fail(ErrorCode::invalid_argument, "model: input {} is missing; it takes {}", inputs_[i].name,
+           fmt::join(graph_.input_names, ", "));
+    }
+    check_input(inputs_[i], given->second);
+    run.tensor(plan_.arguments[i]) = given->second;
+  }
+  if (inputs.size() == inputs_.size()) return;
+  for (const auto& [name, tensor] : inputs) {
+    const auto& names = graph_.input_names;
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    fail(ErrorCode::invalid_argument, "model: there is no input {}; it takes {}", name, fmt::join(names, ", "));
+  }
+}
+
+void Program::execute(const Step& step, Run& run) const {
+  try {
+    step.execute(run);
+    for (const Slot slot : step.tensor_writes) {
+      const auto& dims = plan_.tensors[static_cast<size_t>(slot)].dims;
+      if (matches(run.tensor(slot).shape(), dims)) continue;
+      fail(ErrorCode::invalid_argument, "the result has shape {}, but is declared as {}; pass an input that gives it",
+           to_string(run.tensor(slot).shape()), shown(dims));
+    }
+  } catch (const Error& error) {
+    fail(error.code(), "{}: {}", title(graph_, *step.operation), error.what());
+  }
+}
+
+NamedTensors Program::results(Run& run) const {
+  NamedTensors results;
+  for (const auto& [name, slots] : plan_.outputs) {
+    if (slots.support == kNoSlot) {
+      results.emplace(name, run.tensor(slots.tensor));
+      continue;
+    }
+    const CoordSet& support = *run.support(slots.support);
+    results.emplace(name + ".coords", physical_coords(support));
+    results.emplace(name + ".features", run.tensor(slots.tensor));
+    results.emplace(name + ".active", Tensor::from(std::vector<int32_t>{static_cast<int32_t>(support.rows())}, {1}));
+  }
+  return results;
+}
+
+}  // namespace lattice::artifact
