@@ -1,5 +1,4 @@
-"""MinkUNet18 and CenterPoint's encoder in spconv, layer for layer as lattice/minkunet.h and lattice/detectors.h have them.
-"""
+"""MinkUNet18 and CenterPoint's encoder in spconv: the layers of lattice/minkunet.h and lattice/detectors.h."""
 
 from __future__ import annotations
 

@@ -132,7 +132,8 @@ def main() -> None:
     torch.manual_seed(1)
     versions = {"program": f"spconv {spconv.__version__}", "torch": torch.__version__, "blas_core": CORE}
     with torch.no_grad():
-        serve({**versions, "threads": THREADS}, {"layer": layer, "relation": relation, "voxelize": voxelize, "network": network})
+        makers = {"layer": layer, "relation": relation, "voxelize": voxelize, "network": network}
+        serve({**versions, "threads": THREADS}, makers)
 
 
 if __name__ == "__main__":
