@@ -45,7 +45,7 @@ inline void configure_tiles(int64_t step) {
   TileShapes shapes = {};
   shapes.palette = 1;
   for (int tile = 0; tile < 8; ++tile) {
-    shapes.rows[tile] = tile < 6 ? kTileEdges : static_cast<uint8_t>(step / 4);
+    shapes.rows[tile] = static_cast<uint8_t>(tile < 6 ? kTileEdges : step / 4);
     shapes.row_bytes[tile] = static_cast<uint16_t>(tile == 4 || tile == 5 ? step : kTileBytes);
   }
   settle_memory();
