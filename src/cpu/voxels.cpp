@@ -13,12 +13,18 @@ namespace {
 // 2^31 as a float; every float below it in magnitude fits int32 once it is rounded down, and -2^31 itself does too.
 constexpr float kLimit = 2147483648.0F;
 
+/// The floor of a number in int32's range, without the call that std::floor is where no instruction set is asked for.
+int32_t floor_of(float value) {
+  const auto truncated = static_cast<int32_t>(value);
+  return truncated - (static_cast<float>(truncated) > value ? 1 : 0);
+}
+
 /// A point's place in steps of the voxels, or false where it is not finite or leaves int32.
 bool place_of(const float* point, const VoxelizeOptions& options, std::array<float, 3>& place) {
   for (size_t axis = 0; axis < 3; ++axis) {
     // A true division: a reciprocal would put points on a border into other voxels.
     place[axis] = (point[axis] - options.origin[axis]) / options.voxel_size[axis];
-    if (!(std::floor(place[axis]) >= -kLimit && std::floor(place[axis]) < kLimit)) return false;
+    if (!(place[axis] >= -kLimit && place[axis] < kLimit)) return false;  // floor changes neither
   }
   return true;
 }
@@ -64,8 +70,7 @@ Voxels CpuBackend::voxelize(const Tensor& points, const Tensor& features, const 
       ++dropped;
       continue;
     }
-    const Coord voxel = {batches ? batches[i] : 0, static_cast<int32_t>(std::floor(place[0])),
-                         static_cast<int32_t>(std::floor(place[1])), static_cast<int32_t>(std::floor(place[2]))};
+    const Coord voxel = {batches ? batches[i] : 0, floor_of(place[0]), floor_of(place[1]), floor_of(place[2])};
     if (extent && !lies_inside(voxel, *extent)) {
       ++out_of_range;
       continue;
