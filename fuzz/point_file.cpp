@@ -14,7 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.format = LATTICE_FUZZ_FORMAT;
   try {
     const lattice::PointCloud cloud = lattice::read_points(bytes.path(), options);
-    if (cloud.points.shape().size() != 2 || cloud.points.shape()[1] != static_cast<int64_t>(cloud.columns.size())) {
+    if (cloud.values.rank() != 2 || cloud.values.size(1) != static_cast<int64_t>(cloud.columns.size())) {
       std::abort();
     }
   } catch (const lattice::Error&) {

@@ -15,9 +15,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (const std::string& name : file.names()) {
       try {
         const lattice::Tensor tensor = file.tensor(name);
-        const auto* begin = static_cast<const volatile uint8_t*>(tensor.data());
-        const size_t count = tensor.bytes();
-        for (size_t i = 0; i < count; ++i) static_cast<void>(begin[i]);
+        const auto* begin = static_cast<const volatile uint8_t*>(tensor.raw());
+        for (size_t i = 0; i < tensor.nbytes(); ++i) static_cast<void>(begin[i]);
       } catch (const lattice::Error&) {
       }
     }
