@@ -41,7 +41,7 @@ struct ModelOutput {
   Shape shape;               ///< of the features, where it is sparse
 };
 
-/// A network read from an artifact: a folder with `graph.mlir` and `weights.safetensors`, as docs/model_format.md
+/// A network read from an artifact: a folder with `graph.mlir` and `weights.safetensors`, as docs/artifact.md
 /// describes.
 ///
 /// A handle to immutable data: copies share it, and any number of threads may run one model at a time, each with a
