@@ -26,9 +26,10 @@ size_t index(ValueId id) {
   return static_cast<size_t>(id);
 }
 
-std::string attribute_names(const OperationInfo& info) {
-  if (info.attributes.empty()) return "none at all";
-  return spell_list(info.attributes, [](const AttributeInfo& attribute) { return attribute.name; });
+std::string attribute_rule(const OperationInfo& info) {
+  if (info.attributes.empty()) return fmt::format("lattice.{} has no attributes", info.name);
+  return fmt::format("the attributes of lattice.{} are {}", info.name,
+                     spell_list(info.attributes, [](const AttributeInfo& attribute) { return attribute.name; }));
 }
 
 class GraphReader {
@@ -171,8 +172,8 @@ void GraphReader::read_extensions(std::string_view rule) {
   const Place place = lexer_.token().place;
   graph_.extensions = read_strings(lexer_, rule);
   for (const std::string& extension : graph_.extensions) {
-    if (!is_extension(extension))
-      lexer_.refuse(place, "the extension is known", shown(extension), ErrorCode::unsupported);
+    if (is_extension(extension)) continue;
+    lexer_.refuse(place, "an extension is \"regular\"", shown(extension), ErrorCode::unsupported);
   }
 }
 
@@ -330,8 +331,7 @@ void GraphReader::read_attributes(const OperationInfo& info, Operation& operatio
   read_dictionary(lexer_, [&](const std::string& name, const Place& place) {
     const AttributeInfo* attribute = info.find_attribute(name);
     if (attribute == nullptr) {
-      lexer_.refuse(place, fmt::format("an attribute of lattice.{} is {}", info.name, attribute_names(info)),
-                    shown(name));
+      lexer_.refuse(place, attribute_rule(info), shown(name));
     }
     lexer_.expect("=", fmt::format("{} has a value", name));
     operation.attributes.emplace(name, read_attribute(lexer_, *attribute));

@@ -15,11 +15,13 @@
 
 namespace lattice::artifact {
 
-inline std::string replaced(std::string text, std::string_view from, std::string_view to) {
-  for (size_t at = text.find(from); at != text.npos; at = text.find(from, at + to.size())) {
-    text.replace(at, from.size(), to);
+inline std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
+  std::string result;
+  for (size_t at = text.find(from); at != text.npos; at = text.find(from)) {
+    result.append(text.substr(0, at)).append(to);
+    text.remove_prefix(at + from.size());
   }
-  return text;
+  return result.append(text);
 }
 
 /// Writes out $S and $H (sparse tensors of f32 and f16), $T and $U (their features), $C, $N, $I, $P (coordinates, an
