@@ -14,9 +14,9 @@
 namespace lattice::artifact {
 
 /// Makes the plan of a verified graph, operation by operation: each one's function checks what is known before any run,
-/// asks for the slots of its operands, makes those of its results and adds the step that fills them. What the step reads
-/// and writes is noted on the way. Errors are corrupt_file (the graph contradicts itself or its weights), unsupported or
-/// out_of_range.
+/// asks for the slots of its operands, makes those of its results and adds the step that fills them. What the step
+/// reads and writes is noted on the way. Errors are corrupt_file (the graph contradicts itself or its weights),
+/// unsupported or out_of_range.
 class Planner {
  public:
   Planner(const Graph& graph, Weights weights);
