@@ -190,7 +190,6 @@ void bind_convolution(Planner& planner) {
   const ConvWeight weight = planner.weights().convolution(stored, call.geometry.kernel_size(), dtype, channels);
   const bool open = weight.is_packed() && channels == kAnySize;
   auto epilogue = std::make_shared<FusedEpilogue>();
-  epilogue->out_channels = weight.out_channels();
   epilogue->constant.bias = bias_of(planner, kind, dtype, weight.out_channels());
   call.result = planner.make_features(call.result.support, dtype, weight.out_channels());
   epilogue->result = call.result.tensor;

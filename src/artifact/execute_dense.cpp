@@ -65,7 +65,6 @@ void bind_linear(Planner& planner) {
   const ConvWeight weight = planner.weights().linear(planner.weight(1), facts.dtype, channels);
   const bool open = weight.is_packed() && channels == kAnySize;
   auto epilogue = std::make_shared<FusedEpilogue>();
-  epilogue->out_channels = weight.out_channels();
   if (planner.operands() > 2) {
     epilogue->constant.bias = planner.weights().vector(planner.weight(2), facts.dtype, weight.out_channels());
   }

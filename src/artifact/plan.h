@@ -64,7 +64,6 @@ struct FusedEpilogue {
   Epilogue constant;
   Slot residual = kNoSlot;
   Slot result = kNoSlot;
-  int64_t out_channels = kAnySize;
 };
 
 /// What a step is when it follows a step with an epilogue: nothing that would fit, a frozen norm, an activation, or a

@@ -13,10 +13,10 @@
 
 namespace lattice::artifact {
 
-/// A step in the making: what it reads and writes is noted as its operands are asked for and its results made.
-///
-/// Binds one operation of a verified graph: checks what is known before any run, makes slots for its results and the
-/// step that fills them. Errors are corrupt_file (the graph contradicts itself or its weights) or unsupported.
+/// Makes the plan of a verified graph, operation by operation: each one's function checks what is known before any run,
+/// asks for the slots of its operands, makes those of its results and adds the step that fills them. What the step
+/// reads and writes is noted on the way. Errors are corrupt_file (the graph contradicts itself or its weights),
+/// unsupported or out_of_range.
 class Planner {
  public:
   Planner(const Graph& graph, Weights weights);
