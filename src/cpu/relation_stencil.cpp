@@ -22,18 +22,19 @@ TapRule TapRule::of(RelationKind kind, const ConvGeometry& geometry) {
 }
 
 Stencil::Axis::Axis(bool divides, int64_t shift, int64_t size, int64_t stride, int64_t dilation)
-    : divides_(divides), shift_(shift), size_(size), stride_(stride), dilation_(dilation), divider_(stride) {}
-
-std::vector<Stencil::Axis::Tap> Stencil::Axis::taps(size_t phase, int cell) const {
-  const int64_t block = static_cast<int64_t>(phase);  // stands for all blocks of the phase
-  const int64_t output = block * Block::kSide + cell;
-  std::vector<Tap> taps;
-  for (int64_t i = 0; i < size_; ++i) {
-    int64_t input = output * stride_ + shift_ + i * dilation_;
-    if (divides_ && !divider_.divides(output + shift_ - i * dilation_, input)) continue;
-    taps.push_back({static_cast<int>(i), static_cast<int>(input - first_block(block) * Block::kSide)});
+    : divides_(divides), shift_(shift), size_(size), stride_(stride), dilation_(dilation), divider_(stride) {
+  for (size_t phase = 0; phase < phases(); ++phase) {
+    const auto block = static_cast<int64_t>(phase);  // stands for all blocks of the phase
+    for (int cell = 0; cell < Block::kSide; ++cell) {
+      const int64_t output = block * Block::kSide + cell;
+      std::vector<Tap>& taps = taps_.emplace_back();
+      for (int64_t i = 0; i < size_; ++i) {
+        int64_t input = output * stride_ + shift_ + i * dilation_;
+        if (divides_ && !divider_.divides(output + shift_ - i * dilation_, input)) continue;
+        taps.push_back({static_cast<int>(i), static_cast<int>(input - first_block(block) * Block::kSide)});
+      }
+    }
   }
-  return taps;
 }
 
 std::optional<Stencil> Stencil::make(const TapRule& rule) {

