@@ -71,6 +71,7 @@ class GraphReader {
   NamedValue read_value_name(std::string_view rule);
   ValueId define(NamedValue named, Type type);
   ValueId read_use();
+  std::vector<ValueId> read_uses();  // at least one
   void read_type_of(ValueId id);
   void check_type(const Place& place, std::string_view whose, const Type& wanted, const Type& found);
 
@@ -249,10 +250,7 @@ void GraphReader::read_body() {
 void GraphReader::read_return() {
   const Place place = lexer_.token().place;
   skip_dictionary(lexer_);
-  while (lexer_.token().kind == TokenKind::value) {
-    graph_.results.push_back(read_use());
-    if (!lexer_.accept(",")) break;
-  }
+  if (lexer_.token().kind == TokenKind::value) graph_.results = read_uses();
   if (graph_.results.size() != result_types_.size()) {
     lexer_.refuse(place, fmt::format("return has as many values as the signature, {}", result_types_.size()),
                   fmt::format("{}", graph_.results.size()));
@@ -310,9 +308,7 @@ void GraphReader::read_operation(std::vector<NamedValue> result_names) {
     operation.symbol = text_of(lexer_.token());
     lexer_.advance();
   } else {
-    do {
-      operation.operands.push_back(read_use());
-    } while (lexer_.accept(","));
+    operation.operands = read_uses();
   }
   if (lexer_.token().spelling == "{") read_attributes(*info, operation);
   std::vector<Type> types = read_operation_types(*info, operation);
@@ -382,6 +378,14 @@ ValueId GraphReader::read_use() {
     lexer_.refuse(named.place, "a value is defined before its use", shown('%' + named.name));
   }
   return known->second;
+}
+
+std::vector<ValueId> GraphReader::read_uses() {
+  std::vector<ValueId> ids;
+  do {
+    ids.push_back(read_use());
+  } while (lexer_.accept(","));
+  return ids;
 }
 
 // A use repeats the type of its definition.
