@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "lattice/error.h"
 #include "lattice/minkunet.h"
+#include "lattice/model.h"
 #include "lattice/point_file.h"
 #include "lattice/quantized_weight.h"
 #include "lattice/safetensors.h"
@@ -31,7 +32,7 @@ struct NetworkCommand {
   uint64_t seed = 1;
   int64_t repeat = 5;
   bool no_error = false;
-  std::string output, picture, ply;
+  std::string output, picture, ply, model, exported;
 };
 
 /// What a run at one precision has given.
@@ -70,6 +71,7 @@ class NetworkBench {
  public:
   NetworkBench(const NetworkCommand& command, const PointCloud& cloud)
       : command_(command), session_(open_session(command.run)), shared_(voxelized(cloud)), network_(seeded()) {
+    if (!command.model.empty()) model_ = Model::load(command.model);
     const auto levels = MinkUNet18::relate(session_, shared_.input.tensor.support());
     for (const auto& level : levels) shared_.levels.push_back(level.support->rows());
     shared_.gflop = network_.gflop(levels);
@@ -84,8 +86,12 @@ class NetworkBench {
     const MinkUNet18 network = bits == kFloatBits ? network_ : network_.quantized(bits, command_.group);
     const SparseTensor& x = shared_.input.tensor;
     NetworkResult result{.bits = bits, .weight_bytes = network.weight_bytes(), .relative_error = {}, .logits = {}};
+    if (!command_.exported.empty()) network.exported().save(command_.exported);
+    const auto infer = [&](const SparseTensor& input) {
+      return model_ ? logits_of_model(input) : network(session_, input).features();
+    };
     progress_.show(precision_name(bits) + ": warm-up");
-    result.logits = network(session_, x).features();
+    result.logits = infer(x);
     std::vector<double> relation_times, network_times;
     for (int64_t i = 0; i < command_.repeat; ++i) {
       progress_.show(fmt::format("{}: run {} of {}", precision_name(bits), i + 1, command_.repeat));
@@ -93,12 +99,13 @@ class NetworkBench {
       relation_times.push_back(time_ms([&] { MinkUNet18::relate(session_, support); }));
       const SparseTensor input(renewed(x.support()), x.features());
       session_.clear_relations();
-      network_times.push_back(time_ms([&] { network(session_, input); }));
+      network_times.push_back(time_ms([&] { infer(input); }));
     }
     result.relations_ms = median(relation_times);
     result.network_ms = median(network_times);
     if (!command_.no_error && !(bits == kFloatBits && beside_others)) {
-      result.relative_error = relative_l2(result.logits, bits == kFloatBits ? float64_logits() : float32_logits());
+      const bool is_exact = bits == kFloatBits && !model_;
+      result.relative_error = relative_l2(result.logits, is_exact ? float64_logits() : float32_logits());
     }
     progress_.clear();
     return result;
@@ -114,6 +121,20 @@ class NetworkBench {
       if (i > 0) times.push_back(time);
     }
     return {.input = std::move(*input), .voxelize_ms = median(times), .levels = {}};
+  }
+
+  Tensor logits_of_model(const SparseTensor& x) {
+    const NamedTensors results =
+        model_->run(session_, {{"x_coords", x.support()->tensor()},
+                               {"x_features", x.features()},
+                               {"x_active", Tensor::from(std::vector<int32_t>{static_cast<int32_t>(x.rows())}, {1})}});
+    const auto logits = results.find("logits.features");
+    if (logits == results.end()) {
+      throw Error(
+          ErrorCode::invalid_argument,
+          fmt::format("--model {} has no sparse output `logits`; --export writes such a model", command_.model));
+    }
+    return logits->second;
   }
 
   MinkUNet18 seeded() {
@@ -140,6 +161,7 @@ class NetworkBench {
   Session session_;
   Shared shared_;
   MinkUNet18 network_;
+  std::optional<Model> model_;
   Tensor float32_logits_;
 };
 
@@ -157,7 +179,8 @@ Json json_of(const NetworkCommand& command, const NetworkBench& bench, const Net
           {"isa", bench.session().isa()},
           {"threads", bench.session().threads()},
           {"repeat", command.repeat},
-          {"weights", "seeded"},
+          {"numerics", name(bench.session().numerics())},
+          {"weights", command.model.empty() ? "seeded" : "artifact"},
           {"seed", command.seed},
           {"dropped", shared.input.dropped},
           {"relative_error", result.relative_error ? Json(*result.relative_error) : Json(nullptr)}};
@@ -230,6 +253,9 @@ void run_network(const NetworkCommand& command) {
   check_repeat(command.repeat);
   const std::vector<int64_t> all_bits = precisions(command.bits);
   check_packing(command, all_bits);
+  if (all_bits.size() > 1 && !(command.model.empty() && command.exported.empty())) {
+    throw Error(ErrorCode::invalid_argument, "--model and --export take one precision; give --bits one number");
+  }
   const PointCloud cloud = read_scan(command.scan);
   NetworkBench bench(command, cloud);
   if (!command.run.json) print_head(command, bench, cloud.rows());
@@ -245,7 +271,7 @@ void run_network(const NetworkCommand& command) {
   }
   write_files(command, cloud, bench.shared().input, result);
   if (command.run.json) return print_json(all_bits.size() == 1 ? reports[0] : reports);
-  const bool alone = all_bits.size() == 1 && all_bits[0] == kFloatBits;
+  const bool alone = all_bits.size() == 1 && all_bits[0] == kFloatBits && command.model.empty();
   fmt::print("\nrelative error: of the logits, L2, against {}\n", alone ? "the float64 reference" : "float32");
   for (const std::string* path : {&command.output, &command.picture, &command.ply}) {
     if (!path->empty()) fmt::print("wrote {} ({})\n", *path, precision_name(result.bits));
@@ -274,6 +300,10 @@ Action add_network(CLI::App& app) {
                  "safetensors file to write: coords int32 (N, 4), shifted to zero, and logits float32 (N, 20)");
   app.add_option("--picture", command->picture, "PNG file to write: the scan in perspective, coloured by class");
   app.add_option("--ply", command->ply, "PLY file to write: the points with class and colour");
+  app.add_option("--export", command->exported, "Folder to write the network to, as an artifact");
+  app.add_option("--model", command->model,
+                 "Folder of an artifact to run in place of the network, such as --export writes; relative_error then "
+                 "compares it with the seeded network");
   add_run_options(app, command->run);
   return [command] { run_network(*command); };
 }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "lattice/model_builder.h"
 #include "lattice/relation.h"
 #include "lattice/session.h"
 #include "lattice/sparse_tensor.h"
@@ -55,6 +56,10 @@ class MinkUNet18 {
   /// Multiplications and additions of a run in units of 1e9: the sum over layers of 2 * edges * C_in * C_out / 1e9,
   /// with one edge a row in 1x1x1 layers. Biases, activations and relations are not counted.
   double gflop(const std::vector<Level>& levels) const;
+
+  /// The network as an artifact (see model_builder.h): input `x`, output `logits`. Packed layers stay packed, but for
+  /// the transposed convolutions, whose packed form the format lacks.
+  ModelBuilder exported() const;
 
   /// Bytes of all weights and biases as stored.
   int64_t weight_bytes() const;

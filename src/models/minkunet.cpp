@@ -20,14 +20,6 @@ constexpr std::array<int64_t, kStages> kSkipChannels = {128, 64, 32, 32};
 constexpr int kBlocksAStage = 2;
 constexpr double kBiasDeviation = 0.1;  // small beside the products, so that the points decide, not the biases
 
-/// What ends a block (with the shortcut's features) and each other convolution but the head and the shortcuts.
-Epilogue relu_after(Tensor residual = {}) {
-  Epilogue epilogue;
-  epilogue.residual = std::move(residual);
-  epilogue.activation.kind = ActivationKind::relu;
-  return epilogue;
-}
-
 struct Block {
   SubmConv3d first, second;
   std::optional<Conv3d> shortcut;
@@ -80,33 +72,103 @@ void visit_layers(Layers& layers, Visit visit) {
   visit(layers.head, Place::pointwise, size_t{0});
 }
 
-template <typename Blocks, typename Apply>
-SparseTensor run_blocks(Blocks& blocks, SparseTensor x, Apply& apply) {
+template <typename Blocks, typename Value, typename Flow>
+Value run_blocks(Blocks& blocks, Value x, Flow& flow) {
   for (auto& block : blocks) {
-    const SparseTensor shortcut = block.shortcut ? apply(*block.shortcut, Epilogue{}, x) : x;
-    const SparseTensor inner = apply(block.first, relu_after(), x);
-    x = apply(block.second, relu_after(shortcut.features()), inner);
+    const Value shortcut = block.shortcut ? flow.linear(*block.shortcut, x) : x;
+    x = flow.relu_of_sum(block.second, flow.relu(block.first, x), shortcut);
   }
   return x;
 }
 
-/// The network's data flow. apply(layer, epilogue, x) or apply(layer, epilogue, x, target) runs one convolution.
-template <typename Layers, typename Apply>
-SparseTensor run(Layers& layers, Session& session, const SparseTensor& x, Apply apply) {
-  std::vector<SparseTensor> skips = {apply(layers.stem, relu_after(), x)};
+/// The network's data flow, whatever a value is. Of flow: linear(layer, x), relu(layer, x), relu_of_sum(layer, x,
+/// shortcut), relu_onto(layer, x, target) and cat(x, y).
+template <typename Layers, typename Value, typename Flow>
+Value run(Layers& layers, const Value& x, Flow flow) {
+  std::vector<Value> skips = {flow.relu(layers.stem, x)};
   for (auto& encoder : layers.encoders) {
-    const SparseTensor coarse = apply(encoder.down, relu_after(), skips.back());
-    skips.push_back(run_blocks(encoder.blocks, coarse, apply));
+    const Value coarse = flow.relu(encoder.down, skips.back());
+    skips.push_back(run_blocks(encoder.blocks, coarse, flow));
   }
-  SparseTensor y = skips.back();
+  Value y = skips.back();
   skips.pop_back();
   for (auto& decoder : layers.decoders) {
-    const SparseTensor fine = apply(decoder.up, relu_after(), y, skips.back().support());
-    y = run_blocks(decoder.blocks, cat(session, fine, skips.back()), apply);
+    const Value fine = flow.relu_onto(decoder.up, y, skips.back());
+    y = run_blocks(decoder.blocks, flow.cat(fine, skips.back()), flow);
     skips.pop_back();
   }
-  return apply(layers.head, Epilogue{}, y);
+  return flow.linear(layers.head, y);
 }
+
+/// Values are tensors: prepare(layer, inputs...) comes before a layer runs.
+template <typename Prepare>
+class TensorFlow {
+ public:
+  TensorFlow(Session& session, Prepare prepare) : session_(session), prepare_(std::move(prepare)) {}
+
+  template <typename Layer>
+  SparseTensor linear(Layer& layer, const SparseTensor& x) {
+    prepare_(layer, x);
+    return layer(session_, x);
+  }
+  template <typename Layer>
+  SparseTensor relu(Layer& layer, const SparseTensor& x) {
+    prepare_(layer, x);
+    return layer(session_, x, relu_after({}));
+  }
+  template <typename Layer>
+  SparseTensor relu_of_sum(Layer& layer, const SparseTensor& x, const SparseTensor& shortcut) {
+    prepare_(layer, x);
+    return layer(session_, x, relu_after(shortcut.features()));
+  }
+  template <typename Layer>
+  SparseTensor relu_onto(Layer& layer, const SparseTensor& x, const SparseTensor& target) {
+    prepare_(layer, x, target.support());
+    return layer(session_, x, target.support(), relu_after({}));
+  }
+  SparseTensor cat(const SparseTensor& lhs, const SparseTensor& rhs) { return lattice::cat(session_, lhs, rhs); }
+
+ private:
+  static Epilogue relu_after(Tensor residual) {
+    return {.residual = std::move(residual), .activation = {.kind = ActivationKind::relu}};
+  }
+
+  Session& session_;
+  Prepare prepare_;
+};
+
+/// Values are those of a builder, and layers are numbered.
+class ExportFlow {
+ public:
+  using Value = ModelBuilder::Value;
+  explicit ExportFlow(ModelBuilder& builder) : builder_(builder) {}
+
+  template <typename Layer>
+  Value linear(const Layer& layer, Value x) {
+    return builder_.layer(next_name(), layer, x);
+  }
+  template <typename Layer>
+  Value relu(const Layer& layer, Value x) {
+    return builder_.activate(kRelu, linear(layer, x));
+  }
+  template <typename Layer>
+  Value relu_of_sum(const Layer& layer, Value x, Value shortcut) {
+    return builder_.activate(kRelu, builder_.add(linear(layer, x), shortcut));
+  }
+  template <typename Layer>
+  Value relu_onto(const Layer& layer, Value x, Value target) {
+    return builder_.activate(kRelu, builder_.layer(next_name(), layer, x, target));
+  }
+  Value cat(Value lhs, Value rhs) { return builder_.cat(lhs, rhs); }
+
+ private:
+  static constexpr Activation kRelu = {.kind = ActivationKind::relu};
+
+  std::string next_name() { return "layer" + std::to_string(++layers_); }
+
+  ModelBuilder& builder_;
+  int layers_ = 0;
+};
 
 /// Normal values that keep the variance of a layer all of whose taps meet an input.
 class WeightSource {
@@ -252,11 +314,10 @@ MinkUNet18 MinkUNet18::seeded(Session& session, const SparseTensor& calibration,
   auto layers = std::make_shared<Layers>(
       Layers{std::move(stem), std::move(encoders), std::move(decoders), draw_pointwise(source, channels, classes)});
 
-  const auto calibrate = [&](auto& layer, const Epilogue& epilogue, const auto&... inputs) {
+  const auto calibrate = [&](auto& layer, const auto&... inputs) {
     scale_layer(layer, unit_variance_scale(layer(session, inputs...).features().to(DType::f32)));
-    return layer(session, inputs..., epilogue);
   };
-  run(*layers, session, calibration.with_features(calibration.features().to(DType::f32)), calibrate);
+  run(*layers, calibration.with_features(calibration.features().to(DType::f32)), TensorFlow(session, calibrate));
   return MinkUNet18(std::move(layers));
 }
 
@@ -271,9 +332,13 @@ SparseTensor MinkUNet18::operator()(Session& session, const SparseTensor& x) con
     fail(ErrorCode::invalid_argument, "minkunet18: input has {} channels, the network takes {}", x.channels(),
          in_channels());
   }
-  return run(*layers_, session, x, [&](const auto& layer, const Epilogue& epilogue, const auto&... inputs) {
-    return layer(session, inputs..., epilogue);
-  });
+  return run(*layers_, x, TensorFlow(session, [](const auto&...) {}));
+}
+
+ModelBuilder MinkUNet18::exported() const {
+  ModelBuilder builder;
+  builder.output("logits", run(*layers_, builder.sparse_input("x", in_channels()), ExportFlow(builder)));
+  return builder;
 }
 
 std::vector<MinkUNet18::Level> MinkUNet18::relate(Session& session, const Support& support) {

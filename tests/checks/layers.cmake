@@ -14,7 +14,7 @@ set(LAYERS
   "lattice/session.h|^session.cpp"
   "^ops/"
   "lattice/nn.h|lattice/nn2d.h|^nn/"
-  "lattice/model.h|^artifact/"
+  "lattice/(model|model_builder).h|^artifact/"
   "lattice/(minkunet|detectors).h|^models/"
   "^cli/"
   "^bench/")
