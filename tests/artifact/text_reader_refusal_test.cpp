@@ -23,7 +23,7 @@ std::string right_text() {
 }
 
 void PrintTo(const Refusal& refusal, std::ostream* out) {
-  *out << refusal.to;
+  *out << refusal.name;
 }
 
 class ReaderRefusal : public testing::TestWithParam<Refusal> {};
