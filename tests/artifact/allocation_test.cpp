@@ -9,6 +9,10 @@
 
 // Counts what a run takes from the heap once everything is warm.
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"  // it inlines these pairs one by one
+#endif
+
 namespace {
 
 std::atomic<int64_t> allocations{0};
