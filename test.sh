@@ -31,9 +31,28 @@ run() {
   fi
 }
 
+# Builds test programs of a preset and runs each as a whole: under a sanitizer, starting a process for each test takes
+# longer than the tests.
+run_programs() {
+  local preset=$1
+  shift
+  echo "== $preset: build"
+  cmake --preset "$preset" >/dev/null
+  cmake --build --preset "$preset" -j "$jobs" --target "$@" | tail -n 1
+  echo "== $preset: test"
+  local log=build/$preset/tests.log
+  printf '%s\n' "$@" | xargs -P "$jobs" -I{} sh -c "build/$preset/tests/{} --gtest_brief=1 || { echo FAILED: {}; exit 255; }" \
+    >"$log" 2>&1 || { cat "$log"; exit 1; }
+  echo "$# programs passed"
+}
+
 run release '.'
 if [ "${1:-}" != --quick ]; then
-  run asan '.'
+  # What reads files and text, finds edges, and computes on raw memory.
+  run_programs asan safetensors_test pcd_test ply_test las_test point_file_test output_file_test lexer_test \
+    text_reader_test text_reader_refusal_test verifier_test program_test conformance_test server_test \
+    coord_index_test extreme_coordinates_test relation_test session_test voxelize_test panel_weight_test \
+    cpu_against_reference_test quantized_weight_test
   # Threads matter in the cpu backend alone: its tests against the reference, and those of sessions, modules and workers.
   run tsan 'CpuAgainstReference|CpuThreads|SessionTest|Modules|Workers' \
     --target cpu_against_reference_test session_test modules_test workers_test
