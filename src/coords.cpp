@@ -74,7 +74,7 @@ Support CoordSet::make(std::vector<Coord> coords, Triple stride, std::optional<T
     if (c.batch < 0) {
       fail(ErrorCode::invalid_argument, "coord_set: row {} has the batch {}; a batch must be at least 0", row, c.batch);
     }
-    if (extent && (c.x < 0 || c.x >= extent->x || c.y < 0 || c.y >= extent->y || c.z < 0 || c.z >= extent->z)) {
+    if (extent && !lies_inside(c, *extent)) {
       fail(ErrorCode::invalid_argument,
            "coord_set: row {} at {} lies outside the extent {}; each axis must be at least 0 and below the extent", row,
            to_string(c), to_string(*extent));

@@ -39,6 +39,11 @@ static_assert(sizeof(Coord) == 16);
 
 std::string to_string(const Coord& coord);
 
+/// Whether 0 <= c < extent on every axis.
+constexpr bool lies_inside(const Coord& c, const Triple& extent) noexcept {
+  return c.x >= 0 && c.x < extent.x && c.y >= 0 && c.y < extent.y && c.z >= 0 && c.z < extent.z;
+}
+
 /// Runs task(i) for i = 0 .. count-1, in any order, maybe on several threads; returns when all are done.
 using ForEach = std::function<void(int64_t count, const std::function<void(int64_t)>& task)>;
 

@@ -20,6 +20,25 @@ float start_of(PoolMode mode) {
   return mode == PoolMode::max ? -std::numeric_limits<float>::infinity() : 0.0F;
 }
 
+/// y[o] = accumulated over o's edges, divided. For each tile, accumulate(tile, sums) fills `sums`, a row of float32 a
+/// slot that begins as `start`, and returns divisor(slot).
+template <typename T, typename Accumulate>
+void pool_tiles(const TiledRelation& relation, int64_t channels, float start, Workers& workers, T* y,
+                const Accumulate& accumulate) {
+  workers.for_each(relation.tile_count(), [&](int64_t index) {
+    const TiledRelation::Tile tile = relation.tile(index);
+    const auto rows = static_cast<int64_t>(tile.order.size());
+    std::vector<float> sums(static_cast<size_t>(rows * channels), start);
+    const auto divisor_of = accumulate(tile, sums.data());
+    for (int64_t slot = 0; slot < rows; ++slot) {
+      const float divisor = divisor_of(static_cast<size_t>(slot));
+      T* out = y + tile.order[static_cast<size_t>(slot)] * channels;
+      const float* in = sums.data() + slot * channels;
+      for (int64_t c = 0; c < channels; ++c) out[c] = static_cast<T>(in[c] / divisor);
+    }
+  });
+}
+
 }  // namespace
 
 Tensor CpuBackend::pool(const Tensor& x, const Relation& relation, PoolMode mode) {
@@ -29,32 +48,24 @@ Tensor CpuBackend::pool(const Tensor& x, const Relation& relation, PoolMode mode
   with_feature_type(x.dtype(), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     const T* from = x.data<T>();
-    T* to = y.mutable_data<T>();
-    workers_.for_each(tiled.tile_count(), [&](int64_t index) {
-      const TiledRelation::Tile tile = tiled.tile(index);
-      const auto rows = static_cast<int64_t>(tile.order.size());
-      std::vector<float> pooled(static_cast<size_t>(rows * channels), start_of(mode));
-      std::vector<int32_t> sources(static_cast<size_t>(rows), 0);
+    const auto accumulate = [&](const TiledRelation::Tile& tile, float* pooled) {
+      std::vector<int32_t> sources(tile.order.size(), 0);
       int64_t edges = 0;
       for (const auto& [tap, count] : tile.runs) edges += count;
       for (int64_t edge = 0; edge < edges; ++edge) {
-        const int64_t slot = tile.slot[edge];
         const T* row = from + tile.input[edge] * channels;
-        float* into = pooled.data() + slot * channels;
-        ++sources[static_cast<size_t>(slot)];
+        float* into = pooled + tile.slot[edge] * channels;
+        ++sources[tile.slot[edge]];
         for (int64_t c = 0; c < channels; ++c) {
           const auto value = static_cast<float>(row[c]);
           into[c] = mode == PoolMode::max ? larger(into[c], value) : into[c] + value;
         }
       }
-      for (int64_t slot = 0; slot < rows; ++slot) {
-        const int32_t count = sources[static_cast<size_t>(slot)];
-        const float divisor = mode == PoolMode::average && count > 0 ? static_cast<float>(count) : 1.0F;
-        T* out = to + tile.order[static_cast<size_t>(slot)] * channels;
-        const float* in = pooled.data() + slot * channels;
-        for (int64_t c = 0; c < channels; ++c) out[c] = static_cast<T>(in[c] / divisor);
-      }
-    });
+      return [mode, counts = std::move(sources)](size_t slot) {
+        return mode == PoolMode::average && counts[slot] > 0 ? static_cast<float>(counts[slot]) : 1.0F;
+      };
+    };
+    pool_tiles(tiled, channels, start_of(mode), workers_, y.mutable_data<T>(), accumulate);
   });
   return y;
 }
@@ -66,29 +77,23 @@ Tensor CpuBackend::upsample(const Tensor& x, const Relation& relation, const Tri
   with_feature_type(x.dtype(), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     const T* from = x.data<T>();
-    T* to = y.mutable_data<T>();
-    workers_.for_each(tiled.tile_count(), [&](int64_t index) {
-      const TiledRelation::Tile tile = tiled.tile(index);
-      const auto rows = static_cast<int64_t>(tile.order.size());
-      std::vector<float> sums(static_cast<size_t>(rows * channels), 0.0F), weights(static_cast<size_t>(rows), 0.0F);
+    const auto accumulate = [&](const TiledRelation::Tile& tile, float* sums) {
+      std::vector<float> weights(tile.order.size(), 0.0F);
       int64_t edge = 0;
       for (const auto& [tap, count] : tile.runs) {
         const auto weight = static_cast<float>(trilinear_weight(stride, tap));
         for (const int64_t end = edge + count; edge < end; ++edge) {
           const T* row = from + tile.input[edge] * channels;
-          float* into = sums.data() + tile.slot[edge] * channels;
+          float* into = sums + tile.slot[edge] * channels;
           weights[tile.slot[edge]] += weight;
           for (int64_t c = 0; c < channels; ++c) into[c] += weight * static_cast<float>(row[c]);
         }
       }
-      for (int64_t slot = 0; slot < rows; ++slot) {
-        const float weight = weights[static_cast<size_t>(slot)];
-        const float divisor = weight > 0 ? std::max(weight, static_cast<float>(kLeastWeight)) : 1.0F;
-        T* out = to + tile.order[static_cast<size_t>(slot)] * channels;
-        const float* in = sums.data() + slot * channels;
-        for (int64_t c = 0; c < channels; ++c) out[c] = static_cast<T>(in[c] / divisor);
-      }
-    });
+      return [total = std::move(weights)](size_t slot) {
+        return total[slot] > 0 ? std::max(total[slot], static_cast<float>(kLeastWeight)) : 1.0F;
+      };
+    };
+    pool_tiles(tiled, channels, 0.0F, workers_, y.mutable_data<T>(), accumulate);
   });
   return y;
 }

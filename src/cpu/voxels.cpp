@@ -29,10 +29,6 @@ bool place_of(const float* point, const VoxelizeOptions& options, std::array<flo
   return true;
 }
 
-bool lies_inside(const Coord& c, const Triple& extent) {
-  return c.x >= 0 && c.x < extent.x && c.y >= 0 && c.y < extent.y && c.z >= 0 && c.z < extent.z;
-}
-
 /// Keeps the first `most` voxels of each batch, and gives the points of the others row -1; their number.
 int64_t keep_first_voxels(int64_t most, std::vector<Coord>& coords, std::vector<int32_t>& point_row) {
   std::unordered_map<int32_t, int64_t> kept_of_batch;

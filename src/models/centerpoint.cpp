@@ -1,6 +1,5 @@
 #include <utility>
 
-#include "fail.h"
 #include "models/detector_layers.h"
 
 namespace lattice {
@@ -41,18 +40,6 @@ NormedLayer<Conv3d> make_out(LayerSource& source) {
                     .support = SupportRule::regular});
 }
 
-void check_input(const SparseTensor& x, int64_t in_channels) {
-  if (!x.extent()) {
-    fail(ErrorCode::invalid_argument,
-         "centerpoint: the input has no extent, which decides what its strided layers keep; make its coordinates with "
-         "one, such as (1440, 1440, 41)");
-  }
-  if (x.channels() != in_channels) {
-    fail(ErrorCode::invalid_argument, "centerpoint: the input has {} channels, the network takes {}", x.channels(),
-         in_channels);
-  }
-}
-
 /// Runs nothing but relations: what layers cost.
 class LayerCost {
  public:
@@ -81,7 +68,7 @@ class LayerCost {
 }  // namespace
 
 CenterPointEncoder CenterPointEncoder::seeded(Session& session, const SparseTensor& calibration, uint64_t seed) {
-  check_input(calibration, calibration.channels());
+  check_detector_input("centerpoint", calibration, calibration.channels());
   const auto source = seeded_layers(seed);
   DetectorBackbone backbone = make_backbone(*source, calibration.channels(), kStages);
   auto layers = std::make_shared<Layers>(Layers{std::move(backbone), make_out(*source)});
@@ -103,7 +90,7 @@ CenterPointEncoder CenterPointEncoder::quantized(int64_t bits, std::optional<int
 }
 
 CenterPointEncoder::Stages CenterPointEncoder::operator()(Session& session, const SparseTensor& x) const {
-  check_input(x, in_channels());
+  check_detector_input("centerpoint", x, in_channels());
   return run(*layers_, x, LayerRun(session));
 }
 

@@ -7,6 +7,7 @@
 
 #include "fail.h"
 #include "lattice/random.h"
+#include "models/seeded_weights.h"
 
 namespace lattice {
 namespace {
@@ -17,9 +18,9 @@ class SeededLayers final : public LayerSource {
 
   Tensor weight(const std::string&, int64_t in_channels, int64_t out_channels, const Triple& kernel) override {
     const auto inputs = static_cast<double>(in_channels * kernel.x * kernel.y * kernel.z);
-    return normal({out_channels, kernel.x, kernel.y, kernel.z, in_channels}, 1 / std::sqrt(inputs));
+    return normal_tensor(random_, {out_channels, kernel.x, kernel.y, kernel.z, in_channels}, 1 / std::sqrt(inputs));
   }
-  Tensor bias(const std::string&, int64_t channels) override { return normal({channels}, 0.1); }
+  Tensor bias(const std::string&, int64_t channels) override { return normal_tensor(random_, {channels}, 0.1); }
   ScaleShift norm(const std::string&, int64_t channels) override {
     ScaleShift identity = {Tensor::empty(DType::f32, {channels}), Tensor::zeros(DType::f32, {channels})};
     std::fill_n(identity.scale.mutable_data<float>(), channels, 1.0F);
@@ -27,13 +28,6 @@ class SeededLayers final : public LayerSource {
   }
 
  private:
-  Tensor normal(Shape shape, double deviation) {
-    Tensor tensor = Tensor::empty(DType::f32, std::move(shape));
-    float* values = tensor.mutable_data<float>();
-    for (int64_t i = 0; i < tensor.elements(); ++i) values[i] = static_cast<float>(random_.normal() * deviation);
-    return tensor;
-  }
-
   Random random_;
 };
 
@@ -153,6 +147,19 @@ DetectorBackbone make_backbone(LayerSource& source, int64_t in_channels, size_t 
   return backbone;
 }
 
+void check_detector_input(std::string_view network, const SparseTensor& x, int64_t in_channels) {
+  if (!x.extent()) {
+    fail(ErrorCode::invalid_argument,
+         "{}: the input has no extent, which decides what its strided layers keep; make its coordinates with one, such "
+         "as (1440, 1440, 41)",
+         network);
+  }
+  if (x.channels() != in_channels) {
+    fail(ErrorCode::invalid_argument, "{}: the input has {} channels, the network takes {}", network, x.channels(),
+         in_channels);
+  }
+}
+
 ScaleShift unit_norm(const Tensor& features) {
   const int64_t rows = features.size(0), channels = features.size(1);
   ScaleShift norm = {Tensor::empty(DType::f32, {channels}), Tensor::empty(DType::f32, {channels})};
@@ -166,10 +173,7 @@ ScaleShift unit_norm(const Tensor& features) {
     const double mean = rows > 0 ? sum / static_cast<double>(rows) : 0;
     const double variance = rows > 0 ? squares / static_cast<double>(rows) - mean * mean : 0;
     const double scale = variance > 0 && std::isfinite(variance) ? 1 / std::sqrt(variance) : 1;
-    // To 10 bits, so that the last bits of an instruction set's sums do not show in the network.
-    int exponent = 0;
-    const double fraction = std::frexp(scale, &exponent);
-    const double rounded = std::ldexp(std::round(std::ldexp(fraction, 10)), exponent - 10);
+    const double rounded = to_ten_bits(scale);
     norm.scale.mutable_data<float>()[c] = static_cast<float>(rounded);
     const double shift = scale == 1 ? 0 : -mean * rounded;
     norm.shift.mutable_data<float>()[c] = static_cast<float>(std::round(shift * 1024) / 1024);

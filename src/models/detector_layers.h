@@ -62,6 +62,9 @@ NormedLayer<Conv3d> make_conv(LayerSource& source, const std::string& conv, cons
 NormedLayer<SubmConv3d> make_subm(LayerSource& source, const std::string& conv, const std::string& norm,
                                   const SubmConv3dOptions& options);
 
+/// `x` has an extent and the network's channels; else invalid_argument, naming the network.
+void check_detector_input(std::string_view network, const SparseTensor& x, int64_t in_channels);
+
 /// Mean 0 and variance 1 for each channel of `features`; the identity for a channel that does not vary.
 ScaleShift unit_norm(const Tensor& features);
 

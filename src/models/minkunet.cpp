@@ -8,6 +8,7 @@
 #include "lattice/algebra.h"
 #include "lattice/nn.h"
 #include "lattice/random.h"
+#include "models/seeded_weights.h"
 
 namespace lattice {
 namespace {
@@ -177,19 +178,12 @@ class WeightSource {
 
   Tensor weight(int64_t in_channels, int64_t out_channels, int64_t kernel_size) {
     const int64_t inputs = in_channels * kernel_size * kernel_size * kernel_size;
-    return normal({out_channels, kernel_size, kernel_size, kernel_size, in_channels},
-                  1 / std::sqrt(static_cast<double>(inputs)));
+    return normal_tensor(random_, {out_channels, kernel_size, kernel_size, kernel_size, in_channels},
+                         1 / std::sqrt(static_cast<double>(inputs)));
   }
-  Tensor bias(int64_t channels) { return normal({channels}, kBiasDeviation); }
+  Tensor bias(int64_t channels) { return normal_tensor(random_, {channels}, kBiasDeviation); }
 
  private:
-  Tensor normal(Shape shape, double deviation) {
-    Tensor tensor = Tensor::empty(DType::f32, std::move(shape));
-    float* values = tensor.mutable_data<float>();
-    for (int64_t i = 0; i < tensor.elements(); ++i) values[i] = static_cast<float>(random_.normal() * deviation);
-    return tensor;
-  }
-
   Random random_;
 };
 
@@ -238,9 +232,7 @@ double unit_variance_scale(const Tensor& features) {
   const double count = static_cast<double>(features.elements());
   const double variance = count > 0 ? squares / count - (sum / count) * (sum / count) : 0;
   if (!(variance > 0) || !std::isfinite(variance)) return 1;
-  int exponent = 0;
-  const double fraction = std::frexp(1 / std::sqrt(variance), &exponent);
-  return std::ldexp(std::round(std::ldexp(fraction, 10)), exponent - 10);
+  return to_ten_bits(1 / std::sqrt(variance));
 }
 
 Tensor scaled(const Tensor& tensor, double scale) {

@@ -98,18 +98,6 @@ void visit_layers(Layers& layers, Visit& visit) {
   }
 }
 
-void check_input(const SparseTensor& x, int64_t in_channels) {
-  if (!x.extent()) {
-    fail(ErrorCode::invalid_argument,
-         "voxelnext: the input has no extent, which decides what its strided layers keep; make its coordinates with "
-         "one, such as (1440, 1440, 41)");
-  }
-  if (x.channels() != in_channels) {
-    fail(ErrorCode::invalid_argument, "voxelnext: the input has {} channels, the network takes {}", x.channels(),
-         in_channels);
-  }
-}
-
 /// `body` is the source of the part that OpenPCDet calls backbone_3d, `heads` that of the heads.
 template <typename Layers>
 Layers make_layers(LayerSource& body, LayerSource& heads, int64_t in_channels, int64_t classes) {
@@ -131,7 +119,7 @@ Layers make_layers(LayerSource& body, LayerSource& heads, int64_t in_channels, i
 }  // namespace
 
 VoxelNeXt VoxelNeXt::seeded(Session& session, const SparseTensor& calibration, uint64_t seed, int64_t classes) {
-  check_input(calibration, calibration.channels());
+  check_detector_input("voxelnext", calibration, calibration.channels());
   if (classes < 1) fail(ErrorCode::invalid_argument, "voxelnext: classes {} must be positive", classes);
   const auto source = seeded_layers(seed);
   auto layers = std::make_shared<Layers>(make_layers<Layers>(*source, *source, calibration.channels(), classes));
@@ -154,7 +142,7 @@ VoxelNeXt VoxelNeXt::quantized(int64_t bits, std::optional<int64_t> group_size) 
 }
 
 VoxelNeXt::Outputs VoxelNeXt::operator()(Session& session, const SparseTensor& x) const {
-  check_input(x, in_channels());
+  check_detector_input("voxelnext", x, in_channels());
   return run(*layers_, session, x, LayerRun(session));
 }
 

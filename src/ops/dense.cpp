@@ -35,8 +35,7 @@ Grid checked_grid(std::string_view operation, const SparseTensor& x, const std::
   const auto coords = x.support()->coords();
   for (size_t row = 0; row < coords.size(); ++row) {
     const Coord& c = coords[row];
-    if (c.batch >= grid.batches || c.x < 0 || c.x >= grid.extent.x || c.y < 0 || c.y >= grid.extent.y || c.z < 0 ||
-        c.z >= grid.extent.z) {
+    if (c.batch >= grid.batches || !lies_inside(c, grid.extent)) {
       fail(ErrorCode::invalid_argument, "{}: row {} at {} lies outside {} batches of extent {}; pass a larger one",
            operation, row, to_string(c), grid.batches, to_string(grid.extent));
     }

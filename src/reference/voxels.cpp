@@ -34,10 +34,6 @@ int32_t batch_of(const Tensor& batch, int64_t row) {
   return batch.defined() ? batch.data<int32_t>()[row] : 0;
 }
 
-bool lies_inside(const Coord& c, const Triple& extent) {
-  return c.x >= 0 && c.x < extent.x && c.y >= 0 && c.y < extent.y && c.z >= 0 && c.z < extent.z;
-}
-
 bool is_finite(const float* point) {
   return std::isfinite(point[0]) && std::isfinite(point[1]) && std::isfinite(point[2]);
 }
