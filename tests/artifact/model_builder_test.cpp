@@ -135,6 +135,33 @@ TEST(ModelBuilder, NormsPoolsAndExtents) {
   EXPECT_TRUE(same_bits(columns.features(), results.at("columns.features")));
 }
 
+TEST(ModelBuilder, ExtentsGoThroughJoinsAsInARun) {
+  ModelBuilder builder;
+  const auto x = builder.sparse_input("x", 2), y = builder.sparse_input("y", 2);
+  const auto small = builder.bound(x, {8, 9, 10}), same = builder.bound(y, {8, 9, 10}), large = builder.bound(y, 11);
+  builder.output("equal", builder.add(small, same));
+  builder.output("unequal", builder.add(small, large));
+  builder.output("inner", builder.cat(small, large, Join::inner));
+  builder.output("left", builder.add(small, large, Join::left));
+  builder.output("right", builder.cat(small, large, Join::right));
+  const Model model = builder.model();
+  std::vector<std::optional<Triple>> extents;
+  for (const ModelOutput& output : model.outputs()) extents.push_back(output.extent);
+  EXPECT_THAT(extents,
+              ::testing::ElementsAre(Triple(8, 9, 10), std::nullopt, Triple(8, 9, 10), Triple(8, 9, 10), Triple(11)));
+}
+
+TEST(ModelBuilder, ExtentsWithoutRoomForAKernelAreRefusedBeforeARun) {
+  const Conv3d conv({.in_channels = 2, .out_channels = 2, .bias = false, .support = SupportRule::regular});
+  ModelBuilder builder;
+  builder.output("y", builder.layer("conv", conv, builder.bound(builder.sparse_input("x", 2), {5, 5, 2})));
+  expect_error([&] { builder.model(); },
+               "graph.mlir: %v6 = regular_conv3d: regular_conv3d: the extent (5, 5, 2) becomes (3, 3, 0) under "
+               "kernel_size (3, 3, 3), stride (1, 1, 1), padding (0, 0, 0), dilation (1, 1, 1); each size must stay "
+               "positive: pad more or use a smaller kernel",
+               ErrorCode::corrupt_file);
+}
+
 TEST(ModelBuilder, SparseOutputsAreNamed) {
   ModelBuilder builder;
   builder.output("y", builder.sparse_input("x", 2));
