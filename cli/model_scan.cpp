@@ -110,12 +110,11 @@ Tensor ModelScan::features_of(const PointCloud& cloud) const {
   return features;
 }
 
-Voxels ModelScan::voxelized(Session& session, const PointCloud& cloud) const {
-  return voxelize(session, columns_of(cloud, 0, 3), features_of(cloud),
-                  {.voxel_size = *sidecar_.voxel_size, .origin = sidecar_.origin});
+Voxels ModelScan::voxels(Session& session, const PointCloud& cloud) const {
+  return voxelize(session, columns_of(cloud, 0, 3), features_of(cloud), voxelize_options(sidecar_));
 }
 
-NamedTensors ModelScan::voxel_tensors(const SparseTensor& voxels) const {
+NamedTensors ModelScan::inputs(const SparseTensor& voxels) const {
   const std::vector<std::string> names = voxel_inputs(prefix_);
   const ModelInput& input = *find_input(model_, names[1]);
   return {{names[0], voxels.support()->tensor()},
@@ -124,7 +123,7 @@ NamedTensors ModelScan::voxel_tensors(const SparseTensor& voxels) const {
 }
 
 NamedTensors ModelScan::inputs(Session& session, const PointCloud& cloud) const {
-  if (!takes_points_) return voxel_tensors(voxelized(session, cloud).tensor);
+  if (!takes_points_) return inputs(voxels(session, cloud).tensor);
   return {{kPointInputs[0], columns_of(cloud, 0, 3)},
           {kPointInputs[1], features_of(cloud)},
           {kPointInputs[2], Tensor::zeros(DType::i32, {cloud.rows()})},
@@ -133,11 +132,11 @@ NamedTensors ModelScan::inputs(Session& session, const PointCloud& cloud) const 
 
 NamedTensors ModelScan::run(Session& session, const PointCloud& cloud) const {
   if (takes_points_) return model_.run(session, inputs(session, cloud));
-  const Voxels voxels = voxelized(session, cloud);
-  NamedTensors results = model_.run(session, voxel_tensors(voxels.tensor));
+  const Voxels made = voxels(session, cloud);
+  NamedTensors results = model_.run(session, inputs(made.tensor));
   // The voxels' own coordinates tell which row of an output a point belongs to.
-  results[kPointRow] = Tensor::from(voxels.point_row, {cloud.rows()});
-  results[kVoxelPlaces] = voxels.tensor.support()->tensor();
+  results[kPointRow] = Tensor::from(made.point_row, {cloud.rows()});
+  results[kVoxelPlaces] = made.tensor.support()->tensor();
   return results;
 }
 

@@ -20,8 +20,13 @@ class ModelScan {
   /// Throws invalid_argument where the model takes neither, or voxels without a voxel_size in the sidecar.
   ModelScan(const Model& model, const ScanSidecar& sidecar);
 
+  bool takes_points() const noexcept { return takes_points_; }
+
   /// What the model takes of a scan.
   NamedTensors inputs(Session& session, const PointCloud& cloud) const;
+  /// The scan's voxels, and the inputs that they are; of a model that takes voxels.
+  Voxels voxels(Session& session, const PointCloud& cloud) const;
+  NamedTensors inputs(const SparseTensor& voxels) const;
 
   /// What the model gives for a scan. Where it takes voxels, also `scan.voxel_coords` (voxels, 4) i32 and
   /// `scan.point_row` (points) i32, the voxel of each point or -1.
@@ -32,8 +37,6 @@ class ModelScan {
   std::vector<int32_t> point_classes(const NamedTensors& results, const PointCloud& cloud) const;
 
  private:
-  NamedTensors voxel_tensors(const SparseTensor& voxels) const;
-  Voxels voxelized(Session& session, const PointCloud& cloud) const;
   Tensor features_of(const PointCloud& cloud) const;
 
   const Model& model_;

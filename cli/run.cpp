@@ -3,9 +3,9 @@
 #include <memory>
 
 #include "commands.h"
+#include "dense_output.h"
 #include "lattice/error.h"
 #include "lattice/model.h"
-#include "lattice/safetensors.h"
 #include "measure.h"
 #include "model_scan.h"
 #include "run_options.h"
@@ -22,11 +22,14 @@ struct RunCommand {
 
 void run_on_tensors(const RunCommand& command) {
   const Model model = Model::load(command.model);
+  const DenseOptions& dense = command.batch.dense;
+  check_dense(model, dense);
   Session session = open_session(command.run);
   const NamedTensors inputs = tensors_of(command.inputs);
   NamedTensors results;
   const double run_ms = time_ms([&] { results = model.run(session, inputs); });
-  save_safetensors(command.output, {results.begin(), results.end()});
+  if (!dense.output.empty()) results = dense_output(model, results, dense);
+  write_tensors(command.output, results);
   if (command.run.json) {
     Json shapes = Json::object();
     for (const auto& [name, tensor] : results) shapes[name] = tensor.shape();
@@ -84,12 +87,16 @@ Action add_run(CLI::App& app) {
   app.add_option("SCAN", batch.scans, "Scans (.bin, .pcd, .ply, .las) of a model that takes points or voxels");
   app.add_option("--inputs", command->inputs, "safetensors file with the inputs by name");
   app.add_option("--output", command->output,
-                 "safetensors file to write: NAME where dense, NAME.coords, NAME.features, NAME.active where sparse");
+                 "safetensors file to write: NAME where dense, NAME.coords, NAME.features, NAME.active where sparse; a "
+                 "single tensor also as .npy");
   app.add_option("--out-dir", batch.out_dir, "Folder for one result a scan, named after it");
-  app.add_option("--format", batch.format,
-                 "safetensors: all outputs; label (SemanticKITTI), ply, png: the class of each point")
-      ->check(CLI::IsMember({"safetensors", "label", "ply", "png"}))
+  app.add_option(
+         "--format", batch.format,
+         "safetensors: all outputs, or the grid of --dense; npy: that grid; label (SemanticKITTI), ply, png: the "
+         "class of each point")
+      ->check(CLI::IsMember({"safetensors", "npy", "label", "ply", "png"}))
       ->capture_default_str();
+  add_dense_options(app, batch.dense);
   app.add_option("--columns", batch.columns, "float32 values a row of a .bin file (default: 4; .pcd.bin: 5)");
   app.add_option("--jobs", batch.jobs, "Scans at a time; 0: as many as threads")
       ->check(CLI::NonNegativeNumber)

@@ -11,7 +11,6 @@
 
 #include "lattice/error.h"
 #include "lattice/point_file.h"
-#include "lattice/safetensors.h"
 #include "measure.h"
 #include "model_scan.h"
 #include "progress.h"
@@ -52,9 +51,7 @@ std::vector<Rgb> colours_of(const ScanSidecar& sidecar, const std::vector<int32_
 
 void write_result(const ModelScan& scan, const ScanSidecar& sidecar, const PointCloud& cloud,
                   const NamedTensors& results, const std::string& format, const fs::path& path) {
-  if (format == "safetensors") {
-    return save_safetensors(path, {results.begin(), results.end()});
-  }
+  if (format == "safetensors" || format == "npy") return write_tensors(path, results);
   const std::vector<int32_t> classes = scan.point_classes(results, cloud);
   std::vector<uint32_t> labels;
   for (const int32_t id : classes) labels.push_back(id < 0 ? kNoClass : static_cast<uint32_t>(id));
@@ -64,11 +61,26 @@ void write_result(const ModelScan& scan, const ScanSidecar& sidecar, const Point
   write_png(path, draw_scan(cloud, colours));
 }
 
+/// A grid goes into formats for tensors, and is all that .npy can hold.
+void check_grid(const Model& model, const ScanBatch& batch) {
+  check_dense(model, batch.dense);
+  const bool has_grid = !batch.dense.output.empty();
+  if (batch.format == "npy" && !has_grid) {
+    throw Error(ErrorCode::invalid_argument, "run: --format npy holds one grid; name its output by --dense");
+  }
+  if (has_grid && batch.format != "npy" && batch.format != "safetensors") {
+    throw Error(
+        ErrorCode::invalid_argument,
+        fmt::format("run: --format {} shows classes of points; --dense goes with safetensors or npy", batch.format));
+  }
+}
+
 /// The scans of one batch, handed out to workers.
 class Batch {
  public:
   Batch(const Model& model, const ScanSidecar& sidecar, const ScanBatch& batch)
-      : scan_(model, sidecar),
+      : model_(model),
+        scan_(model, sidecar),
         sidecar_(sidecar),
         batch_(batch),
         paths_(result_paths(batch)),
@@ -106,10 +118,13 @@ class Batch {
   bool run_one(Session& session, size_t i) const {
     if (!batch_.overwrite && fs::exists(paths_[i])) return false;
     const PointCloud cloud = read_points(batch_.scans[i], {.columns = batch_.columns, .format = {}});
-    write_result(scan_, sidecar_, cloud, scan_.run(session, cloud), batch_.format, paths_[i]);
+    NamedTensors results = scan_.run(session, cloud);
+    if (!batch_.dense.output.empty()) results = dense_output(model_, results, batch_.dense, 1);
+    write_result(scan_, sidecar_, cloud, results, batch_.format, paths_[i]);
     return true;
   }
 
+  const Model& model_;
   ModelScan scan_;
   const ScanSidecar& sidecar_;
   const ScanBatch& batch_;
@@ -126,6 +141,7 @@ class Batch {
 
 BatchSummary run_scans(const Model& model, const ScanSidecar& sidecar, const ScanBatch& batch,
                        const RunOptions& options) {
+  check_grid(model, batch);
   Batch scans(model, sidecar, batch);
   std::error_code error;
   fs::create_directories(batch.out_dir, error);

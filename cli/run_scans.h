@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "dense_output.h"
 #include "lattice/model.h"
 #include "run_options.h"
 #include "scan_sidecar.h"
@@ -15,7 +16,8 @@ namespace lattice::cli {
 struct ScanBatch {
   std::vector<std::string> scans;
   std::string out_dir;
-  std::string format = "safetensors";  ///< also the ending of the results: label, ply, png
+  std::string format = "safetensors";  ///< also the ending of the results: npy, label, ply, png
+  DenseOptions dense;
   std::optional<int64_t> columns;
   int jobs = 0;  ///< scans at a time; 0: as many as there are threads
   bool overwrite = false;
@@ -33,7 +35,8 @@ struct BatchSummary {
 
 /// Runs them in parallel. A result that is there already is skipped unless `overwrite`; a scan that cannot be run is
 /// noted, and the others go on. Throws before the first scan: io (the folder cannot be made), invalid_argument (two
-/// scans would have one result; a model that takes neither points nor voxels).
+/// scans would have one result; a model that takes neither points nor voxels; a grid that the model or the format
+/// cannot give).
 BatchSummary run_scans(const Model& model, const ScanSidecar& sidecar, const ScanBatch& batch,
                        const RunOptions& options);
 

@@ -4,9 +4,11 @@
 
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "io/output_file.h"
 #include "lattice/error.h"
 
 namespace lattice::cli {
@@ -27,6 +29,7 @@ class SidecarReader {
     ScanSidecar sidecar;
     for (const auto& [key, value] : json.items()) read_key(key, value, sidecar);
     check_lengths(sidecar);
+    check_range(sidecar);
     return sidecar;
   }
 
@@ -63,6 +66,12 @@ class SidecarReader {
       }
     } else if (key == "origin") {
       sidecar.origin = triple(key, value);
+    } else if (key == "upper") {
+      sidecar.upper = triple(key, value);
+    } else if (key == "most_points") {
+      sidecar.most_points = limit(key, value);
+    } else if (key == "most_voxels") {
+      sidecar.most_voxels = limit(key, value);
     } else if (key == "columns") {
       sidecar.columns = words(key, value);
     } else if (key == "offset") {
@@ -74,7 +83,11 @@ class SidecarReader {
     } else if (key == "colours") {
       sidecar.colours = colours(value);
     } else {
-      reject("there is no key {}; voxel_size, origin, columns, offset, scale, classes and colours are known", key);
+      reject(
+          "there is no key {}; voxel_size, origin, upper, most_points, most_voxels, columns, offset, scale, classes "
+          "and "
+          "colours are known",
+          key);
     }
   }
 
@@ -83,6 +96,13 @@ class SidecarReader {
     const auto result = value.get<float>();
     if (!std::isfinite(result)) reject("{} holds a number beyond float32", key);
     return result;
+  }
+
+  int64_t limit(const std::string& key, const Json& value) const {
+    if (!value.is_number_integer() || value < 1 || value > std::numeric_limits<int32_t>::max()) {
+      reject("{} must be a whole number from 1 to 2^31 - 1", key);
+    }
+    return value.get<int64_t>();
   }
 
   std::vector<float> numbers(const std::string& key, const Json& value) const {
@@ -131,6 +151,17 @@ class SidecarReader {
     return result;
   }
 
+  /// That the grid has a voxel on every axis, and can be counted.
+  void check_range(const ScanSidecar& sidecar) const {
+    if (!sidecar.upper) return;
+    if (!sidecar.voxel_size) reject("upper needs a voxel_size beside it");
+    for (size_t axis = 0; axis < 3; ++axis) {
+      const float voxels = ((*sidecar.upper)[axis] - sidecar.origin[axis]) / (*sidecar.voxel_size)[axis];
+      if (voxels >= 0.5F && voxels < 0x1p31F) continue;
+      reject("upper must lie 1 to 2^31 - 1 voxels above origin on every axis");
+    }
+  }
+
   void check_lengths(const ScanSidecar& sidecar) const {
     for (const auto& [key, list] : {std::pair("offset", &sidecar.offset), std::pair("scale", &sidecar.scale)}) {
       if (!list->empty() && list->size() != sidecar.columns.size()) {
@@ -147,7 +178,44 @@ class SidecarReader {
   const std::string& source_;
 };
 
+/// The double of a float's shortest spelling, so that 0.1 stays 0.1 in a text.
+double spelled(float value) {
+  return std::stod(fmt::format("{}", value));
+}
+
+template <typename Numbers>
+Json array_of(const Numbers& numbers) {
+  Json array = Json::array();
+  for (const float number : numbers) array.push_back(spelled(number));
+  return array;
+}
+
 }  // namespace
+
+void write_sidecar(const std::filesystem::path& model, const ScanSidecar& sidecar) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  if (sidecar.voxel_size) json["voxel_size"] = array_of(*sidecar.voxel_size);
+  json["origin"] = array_of(sidecar.origin);
+  if (sidecar.upper) json["upper"] = array_of(*sidecar.upper);
+  if (sidecar.most_points) json["most_points"] = *sidecar.most_points;
+  if (sidecar.most_voxels) json["most_voxels"] = *sidecar.most_voxels;
+  if (!sidecar.columns.empty()) json["columns"] = sidecar.columns;
+  if (!sidecar.offset.empty()) json["offset"] = array_of(sidecar.offset);
+  if (!sidecar.scale.empty()) json["scale"] = array_of(sidecar.scale);
+  if (!sidecar.classes.empty()) json["classes"] = sidecar.classes;
+  for (const Rgb& colour : sidecar.colours) json["colours"].push_back({colour.r, colour.g, colour.b});
+  OutputFile file(model / "scan.json", "scan.json");
+  file.write(json.dump(2) + "\n");
+  file.commit();
+}
+
+VoxelizeOptions voxelize_options(const ScanSidecar& sidecar) {
+  return {.voxel_size = *sidecar.voxel_size,
+          .origin = sidecar.origin,
+          .upper = sidecar.upper,
+          .most_points = sidecar.most_points,
+          .most_voxels = sidecar.most_voxels};
+}
 
 ScanSidecar parse_sidecar(const std::string& text, const std::string& source) {
   return SidecarReader(source).read(text);

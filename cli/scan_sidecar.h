@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lattice/picture.h"
+#include "lattice/voxelize.h"
 
 namespace lattice::cli {
 
@@ -15,8 +16,10 @@ namespace lattice::cli {
 struct ScanSidecar {
   std::optional<std::array<float, 3>> voxel_size;  ///< metres
   std::array<float, 3> origin = {0, 0, 0};         ///< metres
-  std::vector<std::string> columns;                ///< of the scan, one a feature channel; empty: the first ones
-  std::vector<float> offset, scale;                ///< (value - offset) * scale a column; empty: as it is
+  std::optional<std::array<float, 3>> upper;       ///< metres; as VoxelizeOptions has it, and the limits too
+  std::optional<int64_t> most_points, most_voxels;
+  std::vector<std::string> columns;  ///< of the scan, one a feature channel; empty: the first ones
+  std::vector<float> offset, scale;  ///< (value - offset) * scale a column; empty: as it is
   std::vector<std::string> classes;
   std::vector<Rgb> colours;  ///< one a class
 };
@@ -27,5 +30,11 @@ ScanSidecar read_sidecar(const std::filesystem::path& model);
 
 /// The same from text; `source` is for messages.
 ScanSidecar parse_sidecar(const std::string& text, const std::string& source);
+
+/// Writes scan.json into a model's folder, so that read_sidecar gives the same again. Throws io.
+void write_sidecar(const std::filesystem::path& model, const ScanSidecar& sidecar);
+
+/// How a scan becomes voxels; `sidecar` has a voxel_size.
+VoxelizeOptions voxelize_options(const ScanSidecar& sidecar);
 
 }  // namespace lattice::cli

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "lattice/model_builder.h"
 #include "lattice/session.h"
 #include "lattice/sparse_tensor.h"
 
@@ -47,6 +48,11 @@ class CenterPointEncoder {
 
   /// `x` has an extent, such as (1440, 1440, 41) on nuScenes, and the channels of the weights; else invalid_argument.
   Stages operator()(Session& session, const SparseTensor& x) const;
+
+  /// The network as an artifact for inputs of `extent`: input `x`, whose coordinates lie in it (see model_builder.h),
+  /// output `out`, and with its stages outputs `conv1` to `conv4`. It gives the same bits as the network. Throws
+  /// invalid_argument where a size is not above 0, or too small for a layer.
+  ModelBuilder exported(const Triple& extent, bool with_stages = false) const;
 
   /// Multiplications and additions of a run on x's coordinates, 2 * edges * C_in * C_out summed over layers, in 1e9.
   double gflop(Session& session, const Support& x) const;
@@ -111,6 +117,13 @@ class VoxelNeXt {
   Outputs operator()(Session& session, const SparseTensor& x) const;
   /// Boxes of one run, best first for each batch; equal scores by row, then class.
   std::vector<Box> detect(Session& session, const SparseTensor& x, const BoxDecoding& decoding = {}) const;
+
+  /// The network as an artifact, as CenterPointEncoder::exported: outputs `heat_map`, `centre`, `height`, `size`,
+  /// `rotation` and `velocity`, sparse ones on the same voxels, and with its stages `conv1` to `conv6`, `flat` and
+  /// `shared`.
+  ModelBuilder exported(const Triple& extent, bool with_stages = false) const;
+  /// The heads among the results of a model that has those outputs. Throws invalid_argument where it lacks one.
+  static Heads heads_of(const Model& model, const NamedTensors& results);
 
   int64_t weight_bytes() const;
   int64_t in_channels() const;

@@ -3,10 +3,12 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "lattice/dtype.h"
+#include "lattice/sparse_tensor.h"
 #include "lattice/tensor.h"
 
 namespace lattice {
@@ -39,6 +41,9 @@ struct ModelOutput {
   bool sparse = false;
   DType dtype = DType::f32;  ///< of the features, where it is sparse
   Shape shape;               ///< of the features, where it is sparse
+  Triple stride = 1;         ///< of a sparse output: its coordinates are multiples of it
+  /// Of a sparse output: the grid's sizes in steps of the stride, where the graph tells them before any run.
+  std::optional<Triple> extent = {};
 };
 
 /// A network read from an artifact: a folder with `graph.mlir` and `weights.safetensors`, as docs/artifact.md
@@ -73,6 +78,10 @@ class Model {
   /// Throws invalid_argument (missing, unknown or unfit inputs, repeated coordinates, rows in use beyond N: naming the
   /// operation, its line and the value) and out_of_range (coordinates or sizes that leave their type).
   NamedTensors run(Session& session, const NamedTensors& inputs) const;
+
+  /// The sparse output `name` of a run's results as a tensor again: coordinates in steps of its stride, with its
+  /// extent. Throws invalid_argument where the model has no sparse output of that name, or the results lack it.
+  SparseTensor sparse_output(const NamedTensors& results, std::string_view name) const;
 
   /// For the library's own tools.
   const artifact::Program& program() const noexcept { return *program_; }

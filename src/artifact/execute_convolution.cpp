@@ -1,5 +1,6 @@
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "artifact/execute.h"
 #include "artifact/supports.h"
@@ -104,7 +105,11 @@ Call call_of(Planner& planner, const Kind& kind) {
       (kind.form == Form::forward || kind.form == Form::regular) && !kind.has_target && call.geometry.is_pointwise();
   Slot support = kind.has_target ? call.target : call.input.support;
   if (!kind.has_target && kind.form != Form::submanifold && !plain_product) {
-    support = planner.make_support(stride);
+    std::optional<Triple> extent;
+    if (kind.form == Form::regular && planner.extent(call.input)) {
+      extent = call.geometry.regular_extent(*planner.extent(call.input), operation.name);
+    }
+    support = planner.make_support(stride, extent);
     call.derives_support = true;
   }
   call.result.support = support;

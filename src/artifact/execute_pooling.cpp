@@ -1,3 +1,5 @@
+#include <optional>
+
 #include "artifact/execute.h"
 #include "artifact/limits.h"
 #include "artifact/supports.h"
@@ -57,7 +59,11 @@ void bind_pool(Planner& planner) {
   const ConvGeometry geometry = geometry_of(operation);
   const auto mode = keyword(operation, "mode", kModes);
   const SupportRule rule = operation.name == "regular_pool3d" ? SupportRule::regular : SupportRule::forward;
-  const Slot support = planner.make_support(geometry.coarser_stride(planner.stride(input), operation.name));
+  std::optional<Triple> extent;
+  if (rule == SupportRule::regular && planner.extent(input)) {
+    extent = geometry.regular_extent(*planner.extent(input), operation.name);
+  }
+  const Slot support = planner.make_support(geometry.coarser_stride(planner.stride(input), operation.name), extent);
   const Slots result = planner.make_features(support, planner.dtype(input), planner.channels(input));
   planner.define(0, result);
   planner.add([=](Run& run) {

@@ -1,4 +1,5 @@
 #include <limits>
+#include <optional>
 
 #include "artifact/execute.h"
 #include "artifact/supports.h"
@@ -32,7 +33,8 @@ void check_equal_strides(Planner& planner, const Slots& lhs, const Slots& rhs) {
 Slot joined_support(Planner& planner, const Slots& lhs, const Slots& rhs, Join join) {
   if (lhs.support == rhs.support || join == Join::left) return lhs.support;
   if (join == Join::right) return rhs.support;
-  return planner.make_support(planner.stride(lhs));
+  const bool keeps = join == Join::inner || planner.extent(lhs) == planner.extent(rhs);
+  return planner.make_support(planner.stride(lhs), keeps ? planner.extent(lhs) : std::nullopt);
 }
 
 /// What each fill becomes in its operand's type.
@@ -184,7 +186,9 @@ void bind_bound(Planner& planner) {
     if (size == -1 || (size > 0 && size <= std::numeric_limits<int32_t>::max())) continue;
     fail(ErrorCode::corrupt_file, "extent {} must be above 0, or -1, on every axis, and fit int32", to_string(extent));
   }
-  const Slot support = planner.make_support(planner.stride(input), planner.support_facts(input.support).row_class);
+  const bool is_known = extent.x > 0 && extent.y > 0 && extent.z > 0;
+  const Slot support = planner.make_support(planner.stride(input), is_known ? std::optional(extent) : std::nullopt,
+                                            planner.support_facts(input.support).row_class);
   planner.define(0, {input.tensor, support});
   planner.add([=](Run& run) {
     run.support(support) = bounded(*run.support(input.support), extent);

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "artifact/program.h"
+#include "artifact/supports.h"
 #include "artifact/text_reader.h"
 #include "artifact/verifier.h"
 #include "fail.h"
@@ -61,6 +62,27 @@ const std::vector<ModelInput>& Model::inputs() const noexcept {
 
 const std::vector<ModelOutput>& Model::outputs() const noexcept {
   return program_->outputs();
+}
+
+SparseTensor Model::sparse_output(const NamedTensors& results, std::string_view name) const {
+  std::vector<std::string_view> sparse;
+  const ModelOutput* output = nullptr;
+  for (const ModelOutput& each : outputs()) {
+    if (!each.sparse) continue;
+    sparse.push_back(each.name);
+    if (each.name == name) output = &each;
+  }
+  if (output == nullptr) {
+    fail(ErrorCode::invalid_argument, "model: there is no sparse output {}; it has {}", name,
+         sparse.empty() ? "none" : fmt::format("{}", fmt::join(sparse, ", ")));
+  }
+  const auto part = [&](const char* suffix) -> const Tensor& {
+    const auto found = results.find(output->name + suffix);
+    if (found != results.end()) return found->second;
+    fail(ErrorCode::invalid_argument, "model: the results have no {}{}; pass those of this model's run", name, suffix);
+  };
+  const Tensor& coords = part(".coords");
+  return {artifact::logical_support(coords, coords.size(0), output->stride, output->extent), part(".features")};
 }
 
 NamedTensors Model::run(Session& session, const NamedTensors& inputs) const {

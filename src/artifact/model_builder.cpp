@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <system_error>
 #include <utility>
 
 #include "artifact/graph.h"
+#include "artifact/op_table.h"
 #include "artifact/program.h"
 #include "artifact/text_writer.h"
 #include "artifact/verifier.h"
@@ -45,12 +47,28 @@ Attributes kernel_of(const ConvModule& conv) {
   return {{"kernel_size", integers(conv.geometry().kernel_size())}, {"accumulation", std::string("canonical_f32")}};
 }
 
+Attributes attributes_of(const ConvGeometry& geometry) {
+  return {{"kernel_size", integers(geometry.kernel_size())},
+          {"stride", integers(geometry.stride())},
+          {"padding", integers(geometry.padding())},
+          {"dilation", integers(geometry.dilation())}};
+}
+
 Attributes full_geometry(const ConvModule& conv) {
   Attributes attributes = kernel_of(conv);
-  attributes["stride"] = integers(conv.geometry().stride());
-  attributes["padding"] = integers(conv.geometry().padding());
-  attributes["dilation"] = integers(conv.geometry().dilation());
+  attributes.merge(attributes_of(conv.geometry()));
   return attributes;
+}
+
+/// The format's name of a pooling's mode.
+std::string_view spelled(PoolMode mode) {
+  return mode == PoolMode::average ? "avg" : name(mode);
+}
+
+Tensor filled(int64_t channels, float value) {
+  Tensor tensor = Tensor::empty(DType::f32, {channels});
+  std::fill_n(tensor.mutable_data<float>(), channels, value);
+  return tensor;
 }
 
 /// The format's name of an activation's kind, and of gelu's approximation.
@@ -68,6 +86,15 @@ std::pair<std::string, std::string> spelled(ActivationKind kind) {
       return {std::string(name(kind)), "none"};
   }
   fail(ErrorCode::unsupported, "{}: the format has no activation {}; leave it out", kOperation, name(kind));
+}
+
+artifact::TensorType features_type(int64_t channels) {
+  return dense_type(ElementType::f32, {artifact::kAnySize, channels});
+}
+
+void check_layer_name(const std::string& name) {
+  if (!name.empty()) return;
+  fail(ErrorCode::invalid_argument, "{}: a layer needs a name; its weights are stored by it", kOperation);
 }
 
 }  // namespace
@@ -95,6 +122,8 @@ struct ModelBuilder::Parts {
     operation.operands = std::move(operands);
     operation.attributes = std::move(attributes);
     for (const artifact::Type& type : results) operation.results.push_back(value("v", type));
+    const artifact::OperationInfo* row = artifact::find_operation(operation.name);
+    if (!row->extension.empty()) graph.extensions = {std::string(row->extension)};
     graph.operations.push_back(operation);
     return operation.results;
   }
@@ -132,8 +161,7 @@ struct ModelBuilder::Parts {
   /// A convolution of `operands`, which its weight and bias follow.
   ValueId convolution(const std::string& name, std::string operation_name, const ConvModule& conv,
                       std::vector<ValueId> operands, Attributes attributes, bool may_be_packed) {
-    if (name.empty())
-      fail(ErrorCode::invalid_argument, "{}: a layer needs a name; its weights are stored by it", kOperation);
+    check_layer_name(name);
     const std::string key = name + ".weight";
     const ConvWeight& weight = conv.weight();
     if (weight.is_packed()) {
@@ -142,20 +170,35 @@ struct ModelBuilder::Parts {
     } else {
       operands.push_back(dense_weight(key, weight.dense().to(DType::f32)));
     }
-    if (conv.bias().defined()) {
-      store(name + ".bias", conv.bias().to(DType::f32));
-      operands.push_back(this->weight(name + ".bias", "bias", "bias_c", {}));
-    }
+    if (conv.bias().defined()) operands.push_back(vector(name + ".bias", "bias", conv.bias().to(DType::f32)));
     return sparse(std::move(operation_name), std::move(operands), std::move(attributes));
   }
 
-  /// An operation on features alone.
-  ValueId on_features(std::string name, ValueId x, int64_t channels, Attributes attributes) {
-    const artifact::TensorType features = dense_type(ElementType::f32, {artifact::kAnySize, channels});
-    const std::vector<ValueId> parts = operation(
-        "sparse.decompose", {x},
-        {dense_type(ElementType::i32, {artifact::kAnySize, 4}), features, dense_type(ElementType::i32, {1})}, {});
-    const ValueId changed = operation(std::move(name), {parts[1]}, {features}, std::move(attributes)).front();
+  /// A vector of weights, one a channel.
+  ValueId vector(const std::string& key, std::string_view family, const Tensor& tensor) {
+    store(key, tensor);
+    return weight(key, family, family == "bias" ? "bias_c" : "channel_c", {});
+  }
+
+  /// Coordinates, features and number of rows.
+  std::vector<ValueId> decomposed(ValueId x, int64_t channels) {
+    return operation("sparse.decompose", {x},
+                     {dense_type(ElementType::i32, {artifact::kAnySize, 4}), features_type(channels),
+                      dense_type(ElementType::i32, {1})},
+                     {});
+  }
+  ValueId make(std::vector<ValueId> parts, const Triple& stride) {
+    return sparse("sparse.make", std::move(parts),
+                  {{"stride", integers(stride)}, {"coord_order", keyword("coord", "batch_x_y_z")}});
+  }
+
+  /// An operation on features alone, and the weights that it takes.
+  ValueId on_features(std::string name, ValueId x, int64_t channels, Attributes attributes,
+                      const std::vector<ValueId>& vectors = {}) {
+    std::vector<ValueId> operands = {decomposed(x, channels)[1]};
+    operands.insert(operands.end(), vectors.begin(), vectors.end());
+    const ValueId changed =
+        operation(std::move(name), std::move(operands), {features_type(channels)}, std::move(attributes)).front();
     return sparse("sparse.with_features", {x, changed}, {});
   }
 };
@@ -186,13 +229,10 @@ ModelBuilder::Value ModelBuilder::sparse_input(const std::string& name, int64_t 
   const ValueId coords = parts_->argument(name + "_coords", dense_type(ElementType::i32, {artifact::kAnySize, 4}),
                                           artifact::Role::sparse_coords);
   const ValueId features =
-      parts_->argument(name + "_features", dense_type(ElementType::f32, {artifact::kAnySize, channels}),
-                       artifact::Role::sparse_features);
+      parts_->argument(name + "_features", features_type(channels), artifact::Role::sparse_features);
   const ValueId active =
       parts_->argument(name + "_active", dense_type(ElementType::i32, {1}), artifact::Role::sparse_active);
-  return made(parts_->sparse("sparse.make", {coords, features, active},
-                             {{"stride", integers(stride)}, {"coord_order", keyword("coord", "batch_x_y_z")}}),
-              channels);
+  return made(parts_->make({coords, features, active}, stride), channels);
 }
 
 ModelBuilder::Value ModelBuilder::layer(const std::string& name, const SubmConv3d& conv, Value x) {
@@ -204,7 +244,6 @@ ModelBuilder::Value ModelBuilder::layer(const std::string& name, const SubmConv3
 
 ModelBuilder::Value ModelBuilder::layer(const std::string& name, const Conv3d& conv, Value x) {
   const bool is_regular = conv.support() == SupportRule::regular;
-  if (is_regular) parts_->graph.extensions = {"regular"};
   return made(
       parts_->convolution(name, is_regular ? "regular_conv3d" : "conv3d", conv, {id_of(x)}, full_geometry(conv), true),
       conv.out_channels());
@@ -233,6 +272,26 @@ ModelBuilder::Value ModelBuilder::layer(const std::string& name, const Generativ
               conv.out_channels());
 }
 
+ModelBuilder::Value ModelBuilder::norm(const std::string& name, const ScaleShift& folded, Value x) {
+  check_layer_name(name);
+  const ValueId input = id_of(x);
+  for (const Tensor* tensor : {&folded.scale, &folded.shift}) {
+    if (tensor->shape() == Shape{x.channels}) continue;
+    fail(ErrorCode::invalid_argument, "{}: norm {} has a vector of shape {}, but must have ({}), one number a channel",
+         kOperation, name, to_string(tensor->shape()), x.channels);
+  }
+  // With mean 0 and variance + eps = 1, folding gives scale / 1 and shift - 0. Both terms have few bits, so that their
+  // sum is exact in every precision.
+  constexpr float kEps = 0x1p-10F;
+  const std::vector<ValueId> vectors = {
+      parts_->vector(name + ".scale", "channel", folded.scale.to(DType::f32)),
+      parts_->vector(name + ".shift", "bias", folded.shift.to(DType::f32)),
+      parts_->vector(name + ".mean", "channel", Tensor::zeros(DType::f32, {x.channels})),
+      parts_->vector(name + ".variance", "channel", filled(x.channels, 1 - kEps)),
+  };
+  return made(parts_->on_features("batch_norm", input, x.channels, {{"eps", kEps}}, vectors), x.channels);
+}
+
 ModelBuilder::Value ModelBuilder::activate(const Activation& activation, Value x) {
   const auto [kind, approximate] = spelled(activation.kind);
   return made(parts_->on_features("activation", id_of(x), x.channels,
@@ -255,6 +314,27 @@ ModelBuilder::Value ModelBuilder::add(Value lhs, Value rhs, Join join) {
 ModelBuilder::Value ModelBuilder::cat(Value lhs, Value rhs, Join join) {
   return made(parts_->sparse("sparse.cat", {id_of(lhs), id_of(rhs)}, join_attribute(join)),
               lhs.channels + rhs.channels);
+}
+
+ModelBuilder::Value ModelBuilder::pool(PoolMode mode, const ConvGeometry& geometry, Value x, SupportRule support) {
+  Attributes attributes = attributes_of(geometry);
+  attributes["mode"] = keyword("pool_mode", spelled(mode));
+  const char* operation = support == SupportRule::regular ? "regular_pool3d" : "pool3d";
+  return made(parts_->sparse(operation, {id_of(x)}, std::move(attributes)), x.channels);
+}
+
+ModelBuilder::Value ModelBuilder::bound(Value x, const Triple& extent) {
+  for (const int64_t size : {extent.x, extent.y, extent.z}) {
+    if (size > 0 || size == -1) continue;
+    fail(ErrorCode::invalid_argument, "{}: extent {} must be above 0, or -1, on every axis", kOperation,
+         to_string(extent));
+  }
+  return made(parts_->sparse("sparse.bound", {id_of(x)}, {{"extent", integers(extent)}}), x.channels);
+}
+
+ModelBuilder::Value ModelBuilder::on_lattice(Value x, const Triple& stride) {
+  // Places are physical in a decomposed value, so that making it anew divides them by the other stride.
+  return made(parts_->make(parts_->decomposed(id_of(x), x.channels), stride), x.channels);
 }
 
 void ModelBuilder::output(const std::string& name, Value value) {

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -35,6 +36,7 @@ struct TensorFacts {
 
 struct SupportFacts {
   Triple stride = 1;
+  std::optional<Triple> extent;  // none where there is none, or only a run tells it
   int32_t row_class = 0;
 };
 

@@ -151,9 +151,9 @@ Slot Planner::make_tensor(DType dtype, std::vector<int64_t> dims, int32_t row_cl
   return slot;
 }
 
-Slot Planner::make_support(const Triple& stride, int32_t row_class) {
+Slot Planner::make_support(const Triple& stride, std::optional<Triple> extent, int32_t row_class) {
   const auto slot = static_cast<Slot>(plan_.supports.size());
-  plan_.supports.push_back({stride, row_class == kNewRows ? ++row_classes_ : row_class});
+  plan_.supports.push_back({stride, extent, row_class == kNewRows ? ++row_classes_ : row_class});
   step_.support_writes.push_back(slot);
   return slot;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -39,10 +40,11 @@ class Planner {
   int64_t channels(const Slots& value) const { return facts(value.tensor).channels(); }
   DType dtype(const Slots& value) const { return facts(value.tensor).dtype; }
   const Triple& stride(const Slots& value) const { return support_facts(value.support).stride; }
+  const std::optional<Triple>& extent(const Slots& value) const { return support_facts(value.support).extent; }
 
   /// New slots, which the step will write. A tensor without a row class gets one of its own.
   Slot make_tensor(DType dtype, std::vector<int64_t> dims, int32_t row_class = kNewRows);
-  Slot make_support(const Triple& stride, int32_t row_class = kNewRows);
+  Slot make_support(const Triple& stride, std::optional<Triple> extent = {}, int32_t row_class = kNewRows);
   /// Features (rows of the support, channels) on a support.
   Slots make_features(Slot support, DType dtype, int64_t channels);
 

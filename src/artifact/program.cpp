@@ -58,7 +58,10 @@ Program::Program(Graph graph, StoredTensors stored)
   for (size_t i = 0; i < plan_.outputs.size(); ++i) {
     const auto& [name, slots] = plan_.outputs[i];
     const TensorFacts& facts = plan_.tensors[static_cast<size_t>(slots.tensor)];
-    outputs_.push_back({name, role_of(graph_.output_roles[i]), slots.support != kNoSlot, facts.dtype, facts.dims});
+    const bool sparse = slots.support != kNoSlot;
+    const SupportFacts support = sparse ? plan_.supports[static_cast<size_t>(slots.support)] : SupportFacts();
+    outputs_.push_back(
+        {name, role_of(graph_.output_roles[i]), sparse, facts.dtype, facts.dims, support.stride, support.extent});
   }
 }
 

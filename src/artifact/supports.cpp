@@ -37,7 +37,8 @@ bool fits(int64_t value) {
 
 }  // namespace
 
-Support logical_support(const Tensor& coords, int64_t active, const Triple& stride) {
+Support logical_support(const Tensor& coords, int64_t active, const Triple& stride,
+                        const std::optional<Triple>& extent) {
   std::vector<Coord> rows(static_cast<size_t>(active));
   const int32_t* from = coords.data<int32_t>();
   for (int64_t row = 0; row < active; ++row, from += 4) {
@@ -46,7 +47,7 @@ Support logical_support(const Tensor& coords, int64_t active, const Triple& stri
                                       divided(at.y, stride.y, row, at, stride),
                                       divided(at.z, stride.z, row, at, stride)};
   }
-  Support support = CoordSet::make(std::move(rows), stride);
+  Support support = CoordSet::make(std::move(rows), stride, extent);
   check_unique(*support);
   return support;
 }

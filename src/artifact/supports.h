@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "lattice/coords.h"
 #include "lattice/tensor.h"
 
@@ -9,9 +11,10 @@ namespace lattice::artifact {
 // logical.
 
 /// The support of the first `active` rows of `coords` (N, 4) i32. Throws invalid_argument, naming the row: a coordinate
-/// that the stride does not divide, a negative batch, a coordinate that an earlier row holds; and where active lies
-/// outside 0..N.
-Support logical_support(const Tensor& coords, int64_t active, const Triple& stride);
+/// that the stride does not divide, a negative batch, a coordinate that an earlier row holds or that lies outside the
+/// extent; and where active lies outside 0..N.
+Support logical_support(const Tensor& coords, int64_t active, const Triple& stride,
+                        const std::optional<Triple>& extent = std::nullopt);
 
 /// (n, 4) i32. Throws out_of_range as check_physical.
 Tensor physical_coords(const CoordSet& support);

@@ -13,15 +13,12 @@ namespace {
 
 constexpr size_t kStages = 4;
 
-CenterPointEncoder::Stages staged(std::vector<SparseTensor> stages, SparseTensor out) {
-  return {std::move(stages[0]), std::move(stages[1]), std::move(stages[2]), std::move(stages[3]), std::move(out)};
-}
-
-template <typename Layers, typename Apply>
-CenterPointEncoder::Stages run(Layers& layers, const SparseTensor& x, Apply apply) {
-  std::vector<SparseTensor> stages = run_backbone(layers.backbone, x, apply);
-  SparseTensor out = apply(layers.out, stages.back(), Tensor());
-  return staged(std::move(stages), std::move(out));
+/// conv1 to conv4, then out.
+template <typename Layers, typename Value, typename Apply>
+std::vector<Value> run(Layers& layers, const Value& x, Apply& apply) {
+  std::vector<Value> stages = run_backbone(layers.backbone, x, apply);
+  stages.push_back(apply(layers.out, stages.back()));
+  return stages;
 }
 
 template <typename Layers, typename Visit>
@@ -44,10 +41,12 @@ NormedLayer<Conv3d> make_out(LayerSource& source) {
 class LayerCost {
  public:
   explicit LayerCost(Session& session) : session_(session) {}
-  SparseTensor operator()(const NormedLayer<SubmConv3d>& layer, const SparseTensor& x, const Tensor&) {
+  template <typename... Residual>
+  SparseTensor operator()(const NormedLayer<SubmConv3d>& layer, const SparseTensor& x, const Residual&...) {
     return cost(layer, x, RelationKind::submanifold);
   }
-  SparseTensor operator()(const NormedLayer<Conv3d>& layer, const SparseTensor& x, const Tensor&) {
+  template <typename... Residual>
+  SparseTensor operator()(const NormedLayer<Conv3d>& layer, const SparseTensor& x, const Residual&...) {
     return cost(layer, x, RelationKind::regular);
   }
   double operations() const { return operations_; }
@@ -72,7 +71,8 @@ CenterPointEncoder CenterPointEncoder::seeded(Session& session, const SparseTens
   const auto source = seeded_layers(seed);
   DetectorBackbone backbone = make_backbone(*source, calibration.channels(), kStages);
   auto layers = std::make_shared<Layers>(Layers{std::move(backbone), make_out(*source)});
-  run(*layers, calibration, LayerCalibration(session));
+  LayerCalibration calibrate(session);
+  run(*layers, calibration, calibrate);
   return CenterPointEncoder(std::move(layers));
 }
 
@@ -91,14 +91,24 @@ CenterPointEncoder CenterPointEncoder::quantized(int64_t bits, std::optional<int
 
 CenterPointEncoder::Stages CenterPointEncoder::operator()(Session& session, const SparseTensor& x) const {
   check_detector_input("centerpoint", x, in_channels());
-  return run(*layers_, x, LayerRun(session));
+  LayerRun apply(session);
+  const std::vector<SparseTensor> stages = run(*layers_, x, apply);
+  return {stages[0], stages[1], stages[2], stages[3], stages[4]};
+}
+
+ModelBuilder CenterPointEncoder::exported(const Triple& extent, bool with_stages) const {
+  ModelBuilder builder;
+  LayerExport apply(builder);
+  const std::vector<ExportedValue> stages = run(*layers_, apply.input(in_channels(), extent), apply);
+  builder.output("out", stages.back().value);
+  if (with_stages) output_stages(builder, {stages.begin(), stages.end() - 1});
+  return builder;
 }
 
 double CenterPointEncoder::gflop(Session& session, const Support& x) const {
   LayerCost cost(session);
   const SparseTensor input(x, Tensor::empty(DType::f32, {x->rows(), 1}));
-  const std::vector<SparseTensor> stages = run_backbone(layers_->backbone, input, cost);
-  cost(layers_->out, stages.back(), Tensor());
+  run(*layers_, input, cost);
   return cost.operations() / 1e9;
 }
 

@@ -160,6 +160,18 @@ void check_detector_input(std::string_view network, const SparseTensor& x, int64
   }
 }
 
+ExportedValue LayerExport::input(int64_t channels, const Triple& extent) {
+  if (extent.x < 1 || extent.y < 1 || extent.z < 1) {
+    fail(ErrorCode::invalid_argument, "exported: extent {} must be at least 1 on every axis; pass that of the inputs",
+         to_string(extent));
+  }
+  return {builder_.bound(builder_.sparse_input("x", channels), extent), 1, extent};
+}
+
+void output_stages(ModelBuilder& builder, const std::vector<ExportedValue>& stages) {
+  for (size_t i = 0; i < stages.size(); ++i) builder.output(fmt::format("conv{}", i + 1), stages[i].value);
+}
+
 ScaleShift unit_norm(const Tensor& features) {
   const int64_t rows = features.size(0), channels = features.size(1);
   ScaleShift norm = {Tensor::empty(DType::f32, {channels}), Tensor::empty(DType::f32, {channels})};

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lattice/detectors.h"
+#include "lattice/model_builder.h"
 #include "lattice/nn.h"
 
 // What detectors are made of: convolutions with folded batch norms, in residual blocks and stages.
@@ -18,7 +19,7 @@ struct NormedLayer {
   ScaleShift norm;
   bool has_relu = true;
 
-  Epilogue epilogue(Tensor residual) const {
+  Epilogue epilogue(Tensor residual = {}) const {
     Epilogue epilogue = {.scale = norm.scale, .shift = norm.shift, .residual = std::move(residual)};
     if (has_relu) epilogue.activation.kind = ActivationKind::relu;
     return epilogue;
@@ -68,21 +69,17 @@ void check_detector_input(std::string_view network, const SparseTensor& x, int64
 /// Mean 0 and variance 1 for each channel of `features`; the identity for a channel that does not vary.
 ScaleShift unit_norm(const Tensor& features);
 
-// The data flow. apply(layer, x, residual) runs one layer.
-
-template <typename Block, typename Apply>
-SparseTensor run_block(Block& block, const SparseTensor& x, Apply& apply) {
-  return apply(block.second, apply(block.first, x, Tensor()), x.features());
-}
+// The data flow, whatever a value is. apply(layer, x) is one layer with its norm and activation, apply(layer, x,
+// residual) one that adds a value of its own support between the two.
 
 /// The output of every stage.
-template <typename Backbone, typename Apply>
-std::vector<SparseTensor> run_backbone(Backbone& backbone, const SparseTensor& x, Apply& apply) {
-  SparseTensor y = apply(backbone.input, x, Tensor());
-  std::vector<SparseTensor> outputs;
+template <typename Backbone, typename Value, typename Apply>
+std::vector<Value> run_backbone(Backbone& backbone, const Value& x, Apply& apply) {
+  Value y = apply(backbone.input, x);
+  std::vector<Value> outputs;
   for (auto& stage : backbone.stages) {
-    if (stage.down) y = apply(*stage.down, y, Tensor());
-    for (auto& block : stage.blocks) y = run_block(block, y, apply);
+    if (stage.down) y = apply(*stage.down, y);
+    for (auto& block : stage.blocks) y = apply(block.second, apply(block.first, y), y);
     outputs.push_back(y);
   }
   return outputs;
@@ -104,10 +101,11 @@ void visit_backbone(Backbone& backbone, Visit& visit) {
 class LayerRun {
  public:
   explicit LayerRun(Session& session) : session_(session) {}
-  template <typename Conv>
-  SparseTensor operator()(const NormedLayer<Conv>& layer, const SparseTensor& x, const Tensor& residual) {
-    return layer.conv(session_, x, layer.epilogue(residual));
+  template <typename Conv, typename... Residual>
+  SparseTensor operator()(const NormedLayer<Conv>& layer, const SparseTensor& x, const Residual&... residual) {
+    return layer.conv(session_, x, layer.epilogue(residual.features()...));
   }
+  Session& session() const { return session_; }
 
  private:
   Session& session_;
@@ -117,15 +115,58 @@ class LayerRun {
 class LayerCalibration {
  public:
   explicit LayerCalibration(Session& session) : session_(session) {}
-  template <typename Conv>
-  SparseTensor operator()(NormedLayer<Conv>& layer, const SparseTensor& x, const Tensor& residual) {
+  template <typename Conv, typename... Residual>
+  SparseTensor operator()(NormedLayer<Conv>& layer, const SparseTensor& x, const Residual&... residual) {
     if (layer.norm.scale.defined()) layer.norm = unit_norm(layer.conv(session_, x).features().to(DType::f32));
-    return layer.conv(session_, x, layer.epilogue(residual));
+    return layer.conv(session_, x, layer.epilogue(residual.features()...));
   }
+  Session& session() const { return session_; }
 
  private:
   Session& session_;
 };
+
+/// A value of a builder, and its place among lattices.
+struct ExportedValue {
+  ModelBuilder::Value value;
+  Triple stride, extent;
+};
+
+/// Exports a layer; layers are numbered.
+class LayerExport {
+ public:
+  explicit LayerExport(ModelBuilder& builder) : builder_(builder) {}
+
+  /// The network's input of `channels` at stride 1.
+  ExportedValue input(int64_t channels, const Triple& extent);
+  template <typename... Residual>
+  ExportedValue operator()(const NormedLayer<SubmConv3d>& layer, const ExportedValue& x, const Residual&... residual) {
+    return {exported(layer, x, residual...), x.stride, x.extent};
+  }
+  template <typename... Residual>
+  ExportedValue operator()(const NormedLayer<Conv3d>& layer, const ExportedValue& x, const Residual&... residual) {
+    const ConvGeometry& geometry = layer.conv.geometry();
+    return {exported(layer, x, residual...), geometry.coarser_stride(x.stride, "exported"),
+            geometry.regular_extent(x.extent, "exported")};
+  }
+  ModelBuilder& builder() const { return builder_; }
+
+ private:
+  template <typename Conv, typename... Residual>
+  ModelBuilder::Value exported(const NormedLayer<Conv>& layer, const ExportedValue& x, const Residual&... residual) {
+    const std::string name = "layer" + std::to_string(++layers_);
+    ModelBuilder::Value y = builder_.layer(name, layer.conv, x.value);
+    if (layer.norm.scale.defined()) y = builder_.norm(name + ".norm", layer.norm, y);
+    ((y = builder_.add(y, residual.value)), ...);
+    return layer.has_relu ? builder_.activate({.kind = ActivationKind::relu}, y) : y;
+  }
+
+  ModelBuilder& builder_;
+  int layers_ = 0;
+};
+
+/// Outputs conv1, conv2, ... of a builder.
+void output_stages(ModelBuilder& builder, const std::vector<ExportedValue>& stages);
 
 // A quantized module adds no state to its floating one, so it may be kept as that.
 struct LayerPacking {

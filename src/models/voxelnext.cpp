@@ -1,3 +1,5 @@
+#include <array>
+#include <span>
 #include <utility>
 
 #include "fail.h"
@@ -18,13 +20,27 @@ struct Head {
   NormedLayer<SubmConv3d> inner, last;
 };
 
+/// What a head is called in an artifact and in a checkpoint.
+struct HeadKind {
+  const char* output;
+  const char* stored;
+  int64_t channels;  // 0: one a class
+};
+
+constexpr std::array<HeadKind, 6> kHeads = {{{"heat_map", "hm", 0},
+                                             {"centre", "center", 2},
+                                             {"height", "center_z", 1},
+                                             {"size", "dim", 3},
+                                             {"rotation", "rot", 2},
+                                             {"velocity", "vel", 2}}};
+
 }  // namespace
 
 struct VoxelNeXt::Layers {
   DetectorBackbone backbone;
   NormedLayer<Conv3d> flat;
   NormedLayer<SubmConv3d> shared;
-  Head heat_map, centre, height, size, rotation, velocity;
+  std::vector<Head> heads;  // in the order of kHeads
 };
 
 namespace {
@@ -50,39 +66,62 @@ Head make_head(LayerSource& source, const std::string& name, int64_t channels) {
   return {std::move(inner), {std::move(last), {}, false}};
 }
 
-/// `x` on the finer lattice of `fine`, whose steps are `factor` times smaller, at the same places.
-SparseTensor on_finer_lattice(const SparseTensor& x, const SparseTensor& fine, int32_t factor) {
+/// `x` at the same places on the finer lattice of `fine`.
+SparseTensor on_finer_lattice(const SparseTensor& x, const SparseTensor& fine) {
+  const auto factor = static_cast<int32_t>(x.stride().x / fine.stride().x);  // the same on every axis
   std::vector<Coord> coords(x.support()->coords().begin(), x.support()->coords().end());
   for (Coord& c : coords) c = {c.batch, c.x * factor, c.y * factor, c.z * factor};
   return {CoordSet::make(std::move(coords), fine.stride(), fine.extent()), x.features()};
 }
 
-/// The voxels of a column as one, by sum.
-SparseTensor fold_z(Session& session, const SparseTensor& x) {
-  const int64_t height = x.extent()->z;
-  const ConvGeometry column({.kernel_size = {1, 1, height}, .stride = {1, 1, height}}, "voxelnext");
-  return pool3d(session, x, PoolMode::sum, column, SupportRule::regular);
+/// A column of the grid.
+ConvGeometry column_of(const Triple& extent) {
+  return ConvGeometry({.kernel_size = {1, 1, extent.z}, .stride = {1, 1, extent.z}}, "voxelnext");
 }
 
-template <typename HeadLayers, typename Apply>
-SparseTensor run_head(HeadLayers& head, const SparseTensor& x, Apply& apply) {
-  return apply(head.last, apply(head.inner, x, Tensor()), Tensor());
+// Both sums of the network, for tensors and for values of a builder: of a stage and coarser ones at its resolution, and
+// of the voxels of each column.
+
+template <typename Apply>
+SparseTensor joined(const Apply& apply, const SparseTensor& fine, std::span<const SparseTensor> coarser) {
+  SparseTensor sum = fine;
+  for (const SparseTensor& x : coarser) sum = add(apply.session(), sum, on_finer_lattice(x, fine));
+  return sum;
+}
+template <typename Apply>
+SparseTensor folded(const Apply& apply, const SparseTensor& x) {
+  return pool3d(apply.session(), x, PoolMode::sum, column_of(*x.extent()), SupportRule::regular);
 }
 
-template <typename Layers, typename Apply>
-VoxelNeXt::Outputs run(Layers& layers, Session& session, const SparseTensor& x, Apply apply) {
-  std::vector<SparseTensor> stages = run_backbone(layers.backbone, x, apply);
-  const SparseTensor& fine = stages[kJoined];
-  const SparseTensor joined = add(session, add(session, fine, on_finer_lattice(stages[kJoined + 1], fine, 2)),
-                                  on_finer_lattice(stages[kJoined + 2], fine, 4));
-  SparseTensor flat = apply(layers.flat, fold_z(session, joined), Tensor());
-  SparseTensor shared = apply(layers.shared, flat, Tensor());
-  VoxelNeXt::Heads heads = {.heat_map = run_head(layers.heat_map, shared, apply),
-                            .centre = run_head(layers.centre, shared, apply).features(),
-                            .height = run_head(layers.height, shared, apply).features(),
-                            .size = run_head(layers.size, shared, apply).features(),
-                            .rotation = run_head(layers.rotation, shared, apply).features(),
-                            .velocity = run_head(layers.velocity, shared, apply).features()};
+ExportedValue joined(const LayerExport& apply, const ExportedValue& fine, std::span<const ExportedValue> coarser) {
+  ModelBuilder& builder = apply.builder();
+  ModelBuilder::Value sum = fine.value;
+  for (const ExportedValue& x : coarser) sum = builder.add(sum, builder.on_lattice(x.value, fine.stride));
+  // An outer join of values whose extents differ has none; what is coarser lies inside of the finer extent.
+  return {builder.bound(sum, fine.extent), fine.stride, fine.extent};
+}
+ExportedValue folded(const LayerExport& apply, const ExportedValue& x) {
+  const ConvGeometry column = column_of(x.extent);
+  return {apply.builder().pool(PoolMode::sum, column, x.value, SupportRule::regular),
+          column.coarser_stride(x.stride, "exported"), column.regular_extent(x.extent, "exported")};
+}
+
+/// What the network computes, whatever a value is.
+template <typename Value>
+struct Flow {
+  std::vector<Value> stages;
+  Value flat, shared;
+  std::vector<Value> heads;  // in the order of kHeads
+};
+
+template <typename Layers, typename Value, typename Apply>
+Flow<Value> run(Layers& layers, const Value& x, Apply& apply) {
+  std::vector<Value> stages = run_backbone(layers.backbone, x, apply);
+  const Value columns = folded(apply, joined(apply, stages[kJoined], std::span(stages).subspan(kJoined + 1)));
+  Value flat = apply(layers.flat, columns);
+  Value shared = apply(layers.shared, flat);
+  std::vector<Value> heads;
+  for (auto& head : layers.heads) heads.push_back(apply(head.last, apply(head.inner, shared)));
   return {std::move(stages), std::move(flat), std::move(shared), std::move(heads)};
 }
 
@@ -91,10 +130,9 @@ void visit_layers(Layers& layers, Visit& visit) {
   visit_backbone(layers.backbone, visit);
   visit(layers.flat);
   visit(layers.shared);
-  for (auto* head :
-       {&layers.heat_map, &layers.centre, &layers.height, &layers.size, &layers.rotation, &layers.velocity}) {
-    visit(head->inner);
-    visit(head->last);
+  for (auto& head : layers.heads) {
+    visit(head.inner);
+    visit(head.last);
   }
 }
 
@@ -104,16 +142,11 @@ Layers make_layers(LayerSource& body, LayerSource& heads, int64_t in_channels, i
   DetectorBackbone backbone = make_backbone(body, in_channels, kStages);
   NormedLayer<Conv3d> flat = make_flat(body);
   NormedLayer<SubmConv3d> shared = make_flat_subm(body, "shared_conv.0", "shared_conv.1");
-  // A braced list is evaluated in its order.
-  return Layers{std::move(backbone),
-                std::move(flat),
-                std::move(shared),
-                make_head(heads, "hm", classes),
-                make_head(heads, "center", 2),
-                make_head(heads, "center_z", 1),
-                make_head(heads, "dim", 3),
-                make_head(heads, "rot", 2),
-                make_head(heads, "vel", 2)};
+  Layers layers{std::move(backbone), std::move(flat), std::move(shared), {}};
+  for (const HeadKind& kind : kHeads) {
+    layers.heads.push_back(make_head(heads, kind.stored, kind.channels == 0 ? classes : kind.channels));
+  }
+  return layers;
 }
 
 }  // namespace
@@ -123,14 +156,15 @@ VoxelNeXt VoxelNeXt::seeded(Session& session, const SparseTensor& calibration, u
   if (classes < 1) fail(ErrorCode::invalid_argument, "voxelnext: classes {} must be positive", classes);
   const auto source = seeded_layers(seed);
   auto layers = std::make_shared<Layers>(make_layers<Layers>(*source, *source, calibration.channels(), classes));
-  run(*layers, session, calibration, LayerCalibration(session));
+  LayerCalibration calibrate(session);
+  run(*layers, calibration, calibrate);
   return VoxelNeXt(std::move(layers));
 }
 
 VoxelNeXt VoxelNeXt::from_spconv(const WeightByName& weight, float eps) {
-  constexpr const char* kHeads = "dense_head.heads_list.0.";
-  const int64_t classes = weight(std::string(kHeads) + "hm.1.bias").elements();
-  const auto body = spconv_layers(weight, "backbone_3d.", eps), heads = spconv_layers(weight, kHeads, eps);
+  constexpr const char* kPrefix = "dense_head.heads_list.0.";
+  const int64_t classes = weight(std::string(kPrefix) + "hm.1.bias").elements();
+  const auto body = spconv_layers(weight, "backbone_3d.", eps), heads = spconv_layers(weight, kPrefix, eps);
   return VoxelNeXt(std::make_shared<Layers>(make_layers<Layers>(*body, *heads, 0, classes)));
 }
 
@@ -143,7 +177,29 @@ VoxelNeXt VoxelNeXt::quantized(int64_t bits, std::optional<int64_t> group_size) 
 
 VoxelNeXt::Outputs VoxelNeXt::operator()(Session& session, const SparseTensor& x) const {
   check_detector_input("voxelnext", x, in_channels());
-  return run(*layers_, session, x, LayerRun(session));
+  LayerRun apply(session);
+  Flow<SparseTensor> y = run(*layers_, x, apply);
+  const auto features = [&](size_t head) { return y.heads[head].features(); };
+  Heads heads = {y.heads[0], features(1), features(2), features(3), features(4), features(5)};
+  return {std::move(y.stages), std::move(y.flat), std::move(y.shared), std::move(heads)};
+}
+
+ModelBuilder VoxelNeXt::exported(const Triple& extent, bool with_stages) const {
+  ModelBuilder builder;
+  LayerExport apply(builder);
+  const Flow<ExportedValue> y = run(*layers_, apply.input(in_channels(), extent), apply);
+  for (size_t i = 0; i < kHeads.size(); ++i) builder.output(kHeads[i].output, y.heads[i].value);
+  if (!with_stages) return builder;
+  output_stages(builder, y.stages);
+  builder.output("flat", y.flat.value);
+  builder.output("shared", y.shared.value);
+  return builder;
+}
+
+VoxelNeXt::Heads VoxelNeXt::heads_of(const Model& model, const NamedTensors& results) {
+  const auto features = [&](size_t head) { return model.sparse_output(results, kHeads[head].output).features(); };
+  return {
+      model.sparse_output(results, kHeads[0].output), features(1), features(2), features(3), features(4), features(5)};
 }
 
 std::vector<Box> VoxelNeXt::detect(Session& session, const SparseTensor& x, const BoxDecoding& decoding) const {
@@ -160,7 +216,7 @@ int64_t VoxelNeXt::in_channels() const {
   return layers_->backbone.input.conv.in_channels();
 }
 int64_t VoxelNeXt::classes() const {
-  return layers_->heat_map.last.conv.out_channels();
+  return layers_->heads[0].last.conv.out_channels();
 }
 
 }  // namespace lattice

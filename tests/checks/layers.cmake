@@ -7,7 +7,7 @@ set(LAYERS
   "lattice/coords.h|lattice/points.h|lattice/picture.h|^coords.cpp|^points.cpp|^coord_(index|sort)|^distinct_coords"
   "lattice/conv_geometry.h|^conv_geometry.cpp"
   "lattice/(sparse_tensor|relation|quantized_weight|conv_weight|epilogue|backend_kind|numerics).h|^(sparse_tensor|relation|quantized_weight|epilogue|numerics).cpp|^(activation|trilinear).h|^weight_rules.h"
-  "lattice/safetensors.h|lattice/point_file.h|^io/"
+  "lattice/(safetensors|npy|point_file).h|^io/"
   "lattice/(conv|pool|algebra|feature|voxelize|dense).h"
   "^backend.h|^combine.h|^conv_weight.cpp"
   "^reference/|^cpu/"

@@ -143,6 +143,13 @@ TEST_F(RunTest, sidecar_is_checked) {
   expect_refused(R"({"classes": ["a"], "colours": [[1, 2]]})", "[r, g, b]");
   expect_refused(R"({"classes": ["a"], "colours": [[1, 2, 256]]})", "0 to 255");
   expect_refused(R"({"colours": [[1, 2, 3]]})", "colours has 1");
+  expect_refused(R"({"upper": 1})", "needs a voxel_size");
+  expect_refused(R"({"voxel_size": 1, "upper": [1, 1, 0]})", "above origin");
+  expect_refused(R"({"voxel_size": 1, "upper": [1, 1, 3e9]})", "above origin");
+  expect_refused(R"({"voxel_size": 1, "upper": [1, 1]})", "one number or three");
+  expect_refused(R"({"most_points": 0})", "most_points must be a whole number from 1");
+  expect_refused(R"({"most_voxels": 1.5})", "most_voxels must be a whole number from 1");
+  expect_refused(R"({"most_voxels": 3000000000})", "to 2^31 - 1");
   EXPECT_EQ(cli::parse_sidecar(R"({"voxel_size": [1, 2, 3]})", "scan.json").voxel_size->at(2), 3.0F);
   write("model/scan.json", "{}");
   expect_failure(2, "run model scan.bin --out-dir out", "voxel_size");

@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <fstream>
+#include <set>
 
+#include "artifact/exported_network.h"
 #include "exact_error.h"
+#include "io/file_bytes.h"
 #include "lattice/random.h"
 #include "shared_data.h"
 
@@ -22,6 +24,27 @@ Tensor normal(Random& random, Shape shape) {
   }
   return tensor;
 }
+
+/// Voxels anywhere in an extent, in three batches of which the second is empty.
+SparseTensor scattered(uint64_t seed, const Triple& extent, int64_t most) {
+  Random random(seed);
+  const auto below = [&](int64_t size) { return static_cast<int32_t>(random.next() % static_cast<uint64_t>(size)); };
+  std::set<Coord> places;
+  while (static_cast<int64_t>(places.size()) < most) {
+    places.insert({2 * below(2), below(extent.x), below(extent.y), below(extent.z)});
+  }
+  std::vector<Coord> coords(places.begin(), places.end());
+  for (size_t i = coords.size(); i > 1; --i) std::swap(coords[i - 1], coords[random.next() % i]);
+  return {CoordSet::make(std::move(coords), 1, extent), normal(random, {most, 5})};
+}
+
+/// Extents and rows that exported networks run on: odd and even sizes, of which conv4 leaves out a plane, one row,
+/// none.
+struct Geometry {
+  Triple extent;
+  int64_t rows;
+};
+constexpr Geometry kGeometries[] = {{{64, 48, 41}, 900}, {{33, 71, 26}, 700}, {{20, 17, 40}, 1}, {{40, 40, 33}, 0}};
 
 /// Two batches of walls and ground.
 SparseTensor scene() {
@@ -39,10 +62,6 @@ SparseTensor scene() {
   Random random(1);
   const auto rows = static_cast<int64_t>(coords.size());
   return {CoordSet::make(std::move(coords), 1, Triple(64, 48, 41)), normal(random, {rows, 5})};
-}
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.nbytes()) == 0;
 }
 
 double relative_error(const Tensor& values, const Tensor& expected) {
@@ -86,6 +105,41 @@ TEST(CenterPointEncoder, PacksItsWeights) {
   EXPECT_LT(error, 0.1);
 }
 
+TEST(CenterPointEncoder, BecomesAnArtifactThatGivesTheSameBits) {
+  Session session({.threads = 2});
+  const CenterPointEncoder floating = CenterPointEncoder::seeded(session, scene(), 1);
+  const TempFolder folder;
+  uint64_t seed = 0;
+  for (const CenterPointEncoder& network : {floating, floating.quantized(8), floating.quantized(4, 32)}) {
+    for (const auto& [extent, rows] : kGeometries) {
+      const SparseTensor x = scattered(++seed, extent, rows);
+      network.exported(extent, true).save(folder.path());
+      const Model model = Model::load(folder.path());
+      const NamedTensors results = model.run(session, inputs_of(x));
+      const auto stages = network(session, x);
+      EXPECT_EQ(results.size(), 15U);
+      expect_same_bits(results, "conv1", stages.conv1);
+      expect_same_bits(results, "conv2", stages.conv2);
+      expect_same_bits(results, "conv3", stages.conv3);
+      expect_same_bits(results, "conv4", stages.conv4);
+      expect_same_bits(results, "out", stages.out);
+      EXPECT_EQ(model.sparse_output(results, "out").extent(), stages.out.extent());
+    }
+  }
+  ASSERT_EQ(floating.exported({64, 48, 41}).model().outputs().size(), 1U);
+  expect_error(
+      [&] {
+        floating.exported({64, 48, 4});
+      },
+      "exported: the extent (16, 12, 1) becomes (8, 6, 0) under kernel_size (3, 3, 3), stride (2, 2, 2), "
+      "padding (1, 1, 0), dilation (1, 1, 1); each size must stay positive: pad more or use a smaller kernel");
+  expect_error(
+      [&] {
+        floating.exported({64, 48, -1});
+      },
+      "exported: extent (64, 48, -1) must be at least 1 on every axis; pass that of the inputs");
+}
+
 TEST(CenterPointEncoder, HasTheRowsAndTheWorkThatSpconvHas) {
   const auto path = shared_data("scans/nuscenes_voxels_bxyz.i32");
   if (!path) GTEST_SKIP() << "no shared data: scans/nuscenes_voxels_bxyz.i32";
@@ -123,6 +177,46 @@ TEST(VoxelNeXt, RunsItsHeadsAsTheReferenceDoes) {
   Session one({.threads = 1});
   EXPECT_TRUE(same_bits(network(one, x).heads.size, y.heads.size));
   EXPECT_LT(relative_error(network.quantized(8)(session, x).heads.size, y.heads.size), 0.2);
+}
+
+TEST(VoxelNeXt, BecomesAnArtifactThatGivesTheSameBits) {
+  Session session({.threads = 2});
+  const VoxelNeXt floating = VoxelNeXt::seeded(session, scene(), 1);
+  const TempFolder folder;
+  uint64_t seed = 100;
+  for (const VoxelNeXt& network : {floating, floating.quantized(8), floating.quantized(4, 32)}) {
+    for (const auto& [extent, rows] : kGeometries) {
+      const SparseTensor x = scattered(++seed, extent, rows);
+      network.exported(extent, true).save(folder.path());
+      const Model model = Model::load(folder.path());
+      const NamedTensors results = model.run(session, inputs_of(x));
+      const auto y = network(session, x);
+      EXPECT_EQ(results.size(), 3U * (6 + 6 + 2));
+      for (size_t i = 0; i < y.stages.size(); ++i) {
+        expect_same_bits(results, "conv" + std::to_string(i + 1), y.stages[i]);
+      }
+      expect_same_bits(results, "flat", y.flat);
+      expect_same_bits(results, "shared", y.shared);
+      expect_same_bits(results, "heat_map", y.heads.heat_map);
+      expect_same_bits(results, "centre", y.flat.with_features(y.heads.centre));
+      expect_same_bits(results, "height", y.flat.with_features(y.heads.height));
+      expect_same_bits(results, "size", y.flat.with_features(y.heads.size));
+      expect_same_bits(results, "rotation", y.flat.with_features(y.heads.rotation));
+      expect_same_bits(results, "velocity", y.flat.with_features(y.heads.velocity));
+      const VoxelNeXt::Heads heads = VoxelNeXt::heads_of(model, results);
+      EXPECT_EQ(heads.heat_map.stride(), y.flat.stride());
+      EXPECT_EQ(heads.heat_map.extent(), y.flat.extent());
+      const auto boxes = decode_boxes(session, heads, {}), expected = network.detect(session, x);
+      ASSERT_EQ(boxes.size(), expected.size());
+      EXPECT_FALSE(boxes.empty() && rows > 1);
+      for (size_t i = 0; i < boxes.size(); ++i) {
+        EXPECT_EQ(boxes[i].score, expected[i].score);
+        EXPECT_EQ(boxes[i].x, expected[i].x);
+        EXPECT_EQ(boxes[i].velocity_y, expected[i].velocity_y);
+      }
+    }
+  }
+  ASSERT_EQ(floating.exported({64, 48, 41}).model().outputs().size(), 6U);
 }
 
 TEST(Detectors, RefuseInputsThatDoNotFit) {
