@@ -20,6 +20,11 @@ void count_rows(Block& block) {
   block.before[1] = block.before[0] + even;
 }
 
+/// How many places a table over a set's ranges may have: 64 bytes a row, which a scan's ranges keep far below.
+int64_t most_places(size_t rows) {
+  return static_cast<int64_t>(rows) * 16 + 4096;
+}
+
 }  // namespace
 
 CoordIndex::CoordIndex(std::span<const Coord> coords, int threads, const ForEach& for_each) {
@@ -28,7 +33,8 @@ CoordIndex::CoordIndex(std::span<const Coord> coords, int threads, const ForEach
   };
   const bool alone = threads == 1 || !for_each;
   with_sorted_coords(coords, alone ? 1 : threads, alone ? in_turn : for_each, [this](auto& sorted) { build(sorted); });
-  hash_columns();
+  list_heights();
+  place_columns();
 }
 
 template <typename Sorted>
@@ -55,7 +61,8 @@ void CoordIndex::build(Sorted& sorted) {
     }
     const Coord at = sorted.frame().block_of(sorted.key(first));
     if (first == 0 || (key ^ previous) >> column_shift != 0) {
-      columns_.push_back({at.batch, at.x, at.y, static_cast<int32_t>(blocks_.size())});
+      columns_.push_back(
+          {.batch = at.batch, .x = at.x, .y = at.y, .first_block = static_cast<int32_t>(blocks_.size())});
     }
     previous = key;
     Block& block = blocks_.emplace_back(Block{.cells = held, .z = at.z, .first = static_cast<int32_t>(places)});
@@ -85,31 +92,81 @@ void CoordIndex::build(Sorted& sorted) {
       places += last - first;
     }
   }
-  columns_.push_back({-1, 0, 0, static_cast<int32_t>(blocks_.size())});
+  columns_.push_back({.batch = -1, .x = 0, .y = 0, .first_block = static_cast<int32_t>(blocks_.size())});
   blocks_.push_back({.cells = 0, .z = 0, .first = static_cast<int32_t>(places)});
   if (!has_duplicates()) return;
   for (const int32_t position : positions_) first_rows_.push_back(order_[static_cast<size_t>(position)]);
   positions_.push_back(static_cast<int32_t>(rows));
 }
 
+void CoordIndex::list_heights() {
+  constexpr int64_t kMostHeights = int64_t{1} << 30;  // beside which blocks' z, below 2^29, fit int32
+  const std::span<BlockColumn> columns(columns_.data(), columns_.size() - 1);
+  int64_t heights = kMostBlocksAbove;
+  for (BlockColumn& column : columns) {
+    const int32_t low = blocks_[static_cast<size_t>(column.first_block)].z;
+    const int32_t high = blocks_[static_cast<size_t>((&column)[1].first_block) - 1].z;
+    column.heights = {low, high, static_cast<int32_t>(heights - low)};
+    heights += int64_t{high} - low + 1 + kMostBlocksAbove;
+    if (heights > std::min(most_places(order_.size()), kMostHeights)) return;
+  }
+  columns_.back().heights.zero = static_cast<int32_t>(heights);
+  block_at_height_.assign(static_cast<size_t>(heights) + kMostBlocksAbove, static_cast<int32_t>(blocks_.size() - 1));
+  for (const BlockColumn& column : columns) {
+    for (int32_t block = column.first_block; block < (&column)[1].first_block; ++block) {
+      block_at_height_[static_cast<size_t>(column.heights.zero + blocks_[static_cast<size_t>(block)].z)] = block;
+    }
+  }
+}
+
+void CoordIndex::place_columns() {
+  const auto empty = static_cast<int32_t>(columns_.size() - 1);
+  if (empty == 0) return hash_columns();
+  const BlockColumn &first = columns_.front(), &last = columns_[static_cast<size_t>(empty) - 1];
+  Coord high = {last.batch, first.x, first.y, 0};
+  grid_low_ = {first.batch, first.x, first.y, 0};
+  for (const BlockColumn& column : std::span(columns_).first(static_cast<size_t>(empty))) {
+    grid_low_.x = std::min(grid_low_.x, column.x);
+    grid_low_.y = std::min(grid_low_.y, column.y);
+    high.x = std::max(high.x, column.x);
+    high.y = std::max(high.y, column.y);
+  }
+  const auto size = [](int32_t lowest, int32_t highest) {
+    return static_cast<uint64_t>(int64_t{highest} - lowest + 1);
+  };
+  grid_size_ = {size(grid_low_.batch, high.batch), size(grid_low_.x, high.x), size(grid_low_.y, high.y)};
+  const auto most = static_cast<uint64_t>(most_places(order_.size()));
+  // Of blocks there are at most 2^30 on an axis, so that the product of two sizes fits.
+  if (grid_size_[1] * grid_size_[2] > most || grid_size_[0] > most / (grid_size_[1] * grid_size_[2])) {
+    return hash_columns();
+  }
+  column_grid_.assign(grid_size_[0] * grid_size_[1] * grid_size_[2], empty);
+  for (int32_t column = 0; column < empty; ++column) {
+    const BlockColumn& at = columns_[static_cast<size_t>(column)];
+    column_grid_[((static_cast<uint64_t>(at.batch - grid_low_.batch)) * grid_size_[1] +
+                  static_cast<uint64_t>(at.x - grid_low_.x)) *
+                     grid_size_[2] +
+                 static_cast<uint64_t>(at.y - grid_low_.y)] = column;
+  }
+}
+
 void CoordIndex::hash_columns() {
-  const size_t columns = columns_.size() - 1;
-  const int bits = static_cast<int>(std::bit_width(columns)) + 1;
+  const auto empty = static_cast<int32_t>(columns_.size() - 1);
+  const int bits = static_cast<int>(std::bit_width(columns_.size() - 1)) + 1;
   hash_shift_ = 64 - bits;
-  column_table_.assign(size_t{1} << bits, -1);
-  for (size_t column = 0; column < columns; ++column) {
-    const BlockColumn& at = columns_[column];
+  column_table_.assign(size_t{1} << bits, empty);
+  for (int32_t column = 0; column < empty; ++column) {
+    const BlockColumn& at = columns_[static_cast<size_t>(column)];
     size_t slot = hash(at.batch, at.x, at.y);
-    while (column_table_[slot] >= 0) slot = (slot + 1) & (column_table_.size() - 1);
-    column_table_[slot] = static_cast<int32_t>(column);
+    while (column_table_[slot] != empty) slot = (slot + 1) & (column_table_.size() - 1);
+    column_table_[slot] = column;
   }
 }
 
 int32_t CoordIndex::find_rank(int64_t batch, int64_t x, int64_t y, int64_t z) const noexcept {
-  const int32_t column = find_column(batch, Block::of(x), Block::of(y));
-  if (column < 0) return -1;
-  const auto first = blocks_.begin() + columns_[static_cast<size_t>(column)].first_block;
-  const auto last = blocks_.begin() + columns_[static_cast<size_t>(column) + 1].first_block;
+  const BlockColumn& column = column_at(batch, Block::of(x), Block::of(y));
+  if (&column == &columns_.back()) return -1;
+  const auto first = blocks_.begin() + column.first_block, last = blocks_.begin() + (&column)[1].first_block;
   const int64_t wanted = Block::of(z);
   const auto block = std::lower_bound(first, last, wanted, [](const Block& b, int64_t at) { return b.z < at; });
   const int cell = Block::cell(x, y, z);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -43,6 +44,10 @@ struct Block {
 struct BlockColumn {
   int32_t batch, x, y;
   int32_t first_block;
+  /// Where the set's list of heights has this column: z from `low` to `high`, that of z = 0 at `zero` (or it would be).
+  struct Heights {
+    int32_t low = 0, high = -1, zero = 0;
+  } heights = {};
 };
 
 /// The sorted order of a coordinate set: what every relation of the set starts from. Made once by a radix sort over the
@@ -60,16 +65,25 @@ class CoordIndex {
 
   /// The blocks that hold something; one more at the end, whose `first` is the number of places.
   std::span<const Block> blocks() const noexcept { return blocks_; }
-  /// The columns that hold something; one more at the end, whose `first_block` is the number of blocks.
+  /// The columns that hold something; one more at the end, empty, whose `first_block` is the number of blocks.
   std::span<const BlockColumn> columns() const noexcept { return columns_; }
-  /// The column at a block's place, or -1.
-  int32_t find_column(int64_t batch, int64_t x, int64_t y) const noexcept {
-    for (size_t slot = hash(batch, x, y);; slot = (slot + 1) & (column_table_.size() - 1)) {
-      const int32_t column = column_table_[slot];
-      if (column < 0) return -1;
-      const BlockColumn& at = columns_[static_cast<size_t>(column)];
-      if (at.x == x && at.y == y && at.batch == batch) return column;
-    }
+  /// The column at a block's place; the empty one where there is none.
+  const BlockColumn& column_at(int64_t batch, int64_t x, int64_t y) const noexcept {
+    return columns_[column_grid_.empty() ? hashed_column(batch, x, y) : grid_column(batch, x, y)];
+  }
+
+  /// Whether blocks_above() may be asked: not where a column has blocks so far apart that a list of heights were large
+  /// beside the set.
+  bool lists_heights() const noexcept { return !block_at_height_.empty(); }
+  static constexpr int kMostBlocksAbove = 4;
+  /// The first kCount blocks of a column at z, z + 1 and so on; where there is none, one without cells.
+  template <int kCount>
+  void blocks_above(const BlockColumn::Heights& column, int32_t z, const Block** found) const noexcept {
+    static_assert(kCount <= kMostBlocksAbove);
+    // Around each column's heights lie as many that lead to the empty block, so that all can be read in any case.
+    const int32_t first = std::max(column.low - kMostBlocksAbove, std::min(column.high + 1, z));
+    const int32_t* const blocks = block_at_height_.data() + column.zero + first;
+    for (int i = 0; i < kCount; ++i) found[i] = blocks_.data() + blocks[i];
   }
 
   /// The row of a place's first copy, by rank.
@@ -90,7 +104,23 @@ class CoordIndex {
  private:
   template <typename Sorted>
   void build(Sorted& sorted);
+  void list_heights();
+  void place_columns();
   void hash_columns();
+
+  size_t grid_column(int64_t batch, int64_t x, int64_t y) const noexcept {
+    const auto at_batch = static_cast<uint64_t>(batch - grid_low_.batch), at_x = static_cast<uint64_t>(x - grid_low_.x),
+               at_y = static_cast<uint64_t>(y - grid_low_.y);
+    if (at_batch >= grid_size_[0] || at_x >= grid_size_[1] || at_y >= grid_size_[2]) return columns_.size() - 1;
+    return static_cast<size_t>(column_grid_[(at_batch * grid_size_[1] + at_x) * grid_size_[2] + at_y]);
+  }
+  size_t hashed_column(int64_t batch, int64_t x, int64_t y) const noexcept {
+    for (size_t slot = hash(batch, x, y);; slot = (slot + 1) & (column_table_.size() - 1)) {
+      const auto column = static_cast<size_t>(column_table_[slot]);
+      const BlockColumn& at = columns_[column];
+      if (column + 1 == columns_.size() || (at.x == x && at.y == y && at.batch == batch)) return column;
+    }
+  }
   size_t hash(int64_t batch, int64_t x, int64_t y) const noexcept {
     const uint64_t mixed = static_cast<uint64_t>(x) * 0x9E3779B97F4A7C15 +
                            static_cast<uint64_t>(y) * 0xB504F333F9DE6485 +
@@ -102,8 +132,14 @@ class CoordIndex {
   std::vector<uint8_t> cells_;
   std::vector<Block> blocks_;
   std::vector<BlockColumn> columns_;
-  std::vector<int32_t> column_table_;            // open addressing, at most half full; -1 where free
-  int hash_shift_ = 0;                           // 64 - bits of a slot
+  // Where columns stand: a grid over the set's ranges of batch, x and y, or, where that were large beside the set, a
+  // table with open addressing, at most half full. The empty column stands where there is none.
+  std::vector<int32_t> column_grid_, column_table_;
+  Coord grid_low_ = {};
+  std::array<uint64_t, 3> grid_size_ = {};  // batch, x, y
+  int hash_shift_ = 0;                      // 64 - bits of a slot
+  // The block at each height of each column; empty where columns reach over heights that are large beside the set.
+  std::vector<int32_t> block_at_height_;
   std::vector<int32_t> positions_, first_rows_;  // by rank, only where a coordinate repeats
 };
 

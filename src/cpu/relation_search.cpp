@@ -3,15 +3,15 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <limits>
+#include <cstring>
 
 #include "cpu/relation_writer.h"
 
-// How edges are found. A set is kept as blocks of 4x4x4 cells, one bit a cell, sorted and in columns of blocks with the
-// same x and y (see coord_index.h). The outputs of a block read inputs from a box of few blocks. That box is gathered
-// once a block of outputs, as one word of bits for each row of cells along z; then an output's taps are found by
-// shifting rows, a kernel column at once, and a set bit leads by counting to the input's rank. What a scan holds mostly
-// stands in groups, so that the cost of a look-up is shared by two to eight outputs. Kernels that reach further than
+// How edges are found. A set is kept as blocks of 4x4x4 cells, one bit a cell, and tells in a few loads which blocks
+// stand around a place (see coord_index.h). The outputs of a block read inputs from a box of few blocks. That box is
+// gathered once a block of outputs, as rows of bits along z, without a branch; then an output's taps are found by
+// shifting rows, four kernel columns at once, and a set bit leads by counting to the input's rank. What a scan holds
+// mostly stands in groups, so that the cost of a box is shared by two to eight outputs. Kernels that reach further than
 // the box are searched place by place instead.
 
 namespace lattice::cpu {
@@ -81,37 +81,142 @@ void for_groups(const CoordIndex& target, int64_t first, int64_t last, const Sea
   }
 }
 
-/// Edges of kernels that keep to a box of blocks. The box is gathered for a whole column of output blocks at once, or
-/// as much of it as words of 64 cells hold.
+using BoxBlocks = std::array<const Block*, Stencil::kMostBlocks * Stencil::kMostBlocks * Stencil::kMostBlocks>;
+using BoxColumns = std::array<BlockColumn::Heights, Stencil::kMostBlocks * Stencil::kMostBlocks>;
+
+using Bytes = uint8_t __attribute__((vector_size(16)));
+using Rows16 = uint16_t __attribute__((vector_size(16)));
+using Words = uint64_t __attribute__((vector_size(16)));
+constexpr uint64_t kNibbles = 0x0F0F0F0F0F0F0F0F;  // the rows of a block with an even y, four cells each
+
+/// A box as slices of rows of 8 bits (see Stencil): kSide blocks on each axis, of which the taps read the cells from
+/// kLowest on.
+template <int kSide, int kLowest>
+class NarrowBox {
+ public:
+  explicit NarrowBox(const Stencil&) {}
+  static bool fits(const Stencil& stencil) { return stencil.row_bits() == 8 && stencil.lowest_cell() == kLowest; }
+
+  void gather(const CoordIndex& source, const BoxColumns& columns, int32_t first_z, BoxBlocks& box) noexcept {
+    constexpr int kMost = Stencil::kMostBlocks;
+    for (int x = 0; x < kSide; ++x) {
+      std::array<std::array<uint32_t, Block::kSide>, 3> rows = {};  // by y, then x within the block: four rows
+      for (int y = 0; y < kSide; ++y) {
+        const int column = x * kMost + y;
+        const Block** const blocks = &box[static_cast<size_t>(column * kMost)];
+        source.blocks_above<kSide>(columns[static_cast<size_t>(column)], first_z, blocks);
+        const uint64_t high = kSide > 2 ? blocks[kSide - 1]->cells : 0;
+        const Words even = {rows_of(blocks[0]->cells, blocks[1]->cells, high), 0},
+                    odd = {rows_of(blocks[0]->cells >> 4, blocks[1]->cells >> 4, high >> 4), 0};
+        const Bytes all = __builtin_shufflevector(reinterpret_cast<Bytes>(even), reinterpret_cast<Bytes>(odd), 0, 16, 1,
+                                                  17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        std::memcpy(&rows[static_cast<size_t>(y)], &all, sizeof(all));
+      }
+      // Of the first blocks only what lies from kLowest on is read, of the third ones as much less.
+      for (int i = x == 0 ? kLowest : 0; i < (x == 2 ? kLowest : Block::kSide); ++i) {
+        const auto at = static_cast<size_t>(i);
+        const uint64_t low = rows[0][at] | static_cast<uint64_t>(rows[1][at]) << 32;
+        slices_[static_cast<size_t>(x) * Block::kSide + at] = low >> (kLowest * 8) | static_cast<uint64_t>(rows[2][at])
+                                                                                         << 1 << (63 - kLowest * 8);
+      }
+    }
+  }
+  uint64_t slice(const Stencil::Word& word, int i) const noexcept {
+    return slices_[static_cast<size_t>(word.first_x + i * word.x_step)] >> (word.row_shift + word.z);
+  }
+
+ private:
+  /// The rows of three blocks above one another whose y is even, from the lowest cell on.
+  static uint64_t rows_of(uint64_t low, uint64_t middle, uint64_t high) noexcept {
+    constexpr uint64_t kEveryRow = 0x0101010101010101;
+    return (low >> kLowest & kEveryRow * (15U >> kLowest)) | (middle & kNibbles) << (4 - kLowest) |
+           (high & kEveryRow * ((1U << kLowest) - 1)) << (8 - kLowest);
+  }
+
+  std::array<uint64_t, static_cast<size_t>(kSide)* Block::kSide> slices_ = {};
+};
+
+/// A box as slices of rows of 16 bits (see Stencil): up to four blocks on each axis.
+class WideBox {
+ public:
+  explicit WideBox(const Stencil& stencil) : blocks_(stencil.blocks()) {}
+
+  void gather(const CoordIndex& source, const BoxColumns& columns, int32_t first_z, BoxBlocks& box) noexcept {
+    for (int x = 0; x < blocks_[0]; ++x) {
+      for (int y = 0; y < blocks_[1]; ++y) {
+        const int column = x * Stencil::kMostBlocks + y;
+        const Block** const blocks = &box[static_cast<size_t>(column * Stencil::kMostBlocks)];
+        source.blocks_above<Stencil::kMostBlocks>(columns[static_cast<size_t>(column)], first_z, blocks);
+        const std::array<uint64_t, Block::kSide> quads = quads_of(blocks);
+        for (int i = 0; i < Block::kSide; ++i) {
+          quads_[static_cast<size_t>((x * Block::kSide + i) * Stencil::kMostBlocks + y)] =
+              quads[static_cast<size_t>(i)];
+        }
+      }
+    }
+  }
+  uint64_t slice(const Stencil::Word& word, int i) const noexcept {
+    const uint64_t* const quad =
+        &quads_[static_cast<size_t>((word.first_x + i * word.x_step) * Stencil::kMostBlocks + word.quad)];
+    return (quad[0] >> word.row_shift | quad[1] << 1 << (63 - word.row_shift)) >> word.z;
+  }
+
+ private:
+  /// Four blocks above one another as rows of 16 bits, four rows for each x.
+  static std::array<uint64_t, Block::kSide> quads_of(const Block* const* blocks) noexcept {
+    const auto pair = [](uint64_t below, uint64_t above) {
+      // A byte a row; those with an odd y in the upper half.
+      return reinterpret_cast<Bytes>(
+          Words{(below & kNibbles) | (above & kNibbles) << 4, (below >> 4 & kNibbles) | (above & ~kNibbles)});
+    };
+    const Bytes low = pair(blocks[0]->cells, blocks[1]->cells), high = pair(blocks[2]->cells, blocks[3]->cells);
+    const auto even = reinterpret_cast<Rows16>(
+                   __builtin_shufflevector(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)),
+               odd = reinterpret_cast<Rows16>(
+                   __builtin_shufflevector(low, high, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31));
+    const auto lower = reinterpret_cast<Words>(__builtin_shufflevector(even, odd, 0, 8, 1, 9, 2, 10, 3, 11)),
+               upper = reinterpret_cast<Words>(__builtin_shufflevector(even, odd, 4, 12, 5, 13, 6, 14, 7, 15));
+    return {lower[0], lower[1], upper[0], upper[1]};
+  }
+
+  std::array<int, 3> blocks_;
+  // Four rows a quad, four quads a slice. A quad is read together with the one after it.
+  std::array<uint64_t, Stencil::kBoxCells* Stencil::kMostBlocks + 1> quads_ = {};
+};
+
+/// Edges of kernels that keep to a box of blocks.
+template <typename Box>
 class BoxSearch {
  public:
   BoxSearch(const Stencil& stencil, const CoordIndex& source, const CoordIndex& target)
-      : stencil_(stencil), source_(source), cells_(target.cells()) {}
+      : stencil_(stencil), source_(source), cells_(target.cells()), rows_(stencil) {
+    columns_.fill(source.columns().back().heights);
+  }
 
   void search(const OutputGroup& group, int64_t tile_first, EdgeSink& sink) {
     if (group.x != column_x_ || group.y != column_y_ || group.batch != column_batch_) enter_column(group);
-    const int64_t first_block = stencil_.first_block(2, group.z);
-    if (first_block + stencil_.blocks()[2] > window_ + Stencil::kWindowBlocks) gather(first_block);
-    const auto window_block = static_cast<int>(first_block - window_);
+    // Blocks lie within 2^29, so that a box beyond twice that is empty wherever it lies.
+    constexpr int64_t kBeyond = int64_t{1} << 30;
+    const int64_t first_z = std::clamp(stencil_.first_block(2, group.z), -kBeyond, kBeyond);
+    rows_.gather(source_, columns_, static_cast<int32_t>(first_z), box_);
     const Stencil::Pattern* const patterns = stencil_.patterns(group.x, group.y, group.z);
-    const Stencil::Word* const words = stencil_.words();
-    const uint8_t* const rows = stencil_.rows();
-    const Block* const* const box = box_.data() + window_block;
     const PieceWriter::Lists lists = sink.lists();
     const bool all_copies = sink.all_copies();
+    if (stencil_.own_tap() >= 0) {
+      for (int64_t position = group.first; position < group.last; ++position) {
+        lists.add(static_cast<uint32_t>(stencil_.own_tap()), static_cast<uint16_t>(position - tile_first),
+                  static_cast<int32_t>(position));
+      }
+    }
     for (int64_t position = group.first; position < group.last; ++position) {
       const auto slot = static_cast<uint16_t>(position - tile_first);
       const Stencil::Pattern& pattern = patterns[cells_[static_cast<size_t>(position)]];
-      const int shift = pattern.shift + window_block * Block::kSide;
-      for (uint32_t word = pattern.first_word; word < pattern.last_word; ++word) {
-        const uint8_t* const first_row = rows + words[word].first_row;
-        const uint32_t count = words[word].last_row - words[word].first_row;
-        uint64_t found = count == 9 && pattern.bits == 3   ? taps_of<9, 3>(first_row, shift, pattern.mask)
-                         : count == 4 && pattern.bits == 2 ? taps_of<4, 2>(first_row, shift, pattern.mask)
-                                                           : taps_of(first_row, count, shift, pattern);
-        for (; found != 0; found &= found - 1) {
-          const Stencil::Reach reach = words[word].reach[static_cast<size_t>(std::countr_zero(found))];
-          const int32_t rank = box[reach.block]->rank(reach.cell);
+      for (uint32_t at = pattern.first_word; at < pattern.last_word; ++at) {
+        const Stencil::Word& word = stencil_.words()[at];
+        uint64_t found = word.slices == 3 ? taps_of<3>(word) : word.slices == 2 ? taps_of<2>(word) : taps_of(word);
+        for (found &= ~word.itself; found != 0; found &= found - 1) {
+          const Stencil::Reach reach = word.reach[static_cast<size_t>(std::countr_zero(found))];
+          const int32_t rank = box_[reach.block]->rank(reach.cell);
           lists.add(reach.tap, slot, rank);
           if (all_copies) sink.add_copies(reach.tap, slot, rank);
         }
@@ -120,89 +225,33 @@ class BoxSearch {
   }
 
  private:
-  static constexpr int kBoxCells = Stencil::kBoxCells;
-  static constexpr int64_t kNoWindow = std::numeric_limits<int64_t>::min() / 2;
-
-  /// What the given rows of the box hold, seen from `shift`, row after row.
-  uint64_t taps_of(const uint8_t* rows, uint32_t count, int shift, const Stencil::Pattern& pattern) const noexcept {
+  uint64_t taps_of(const Stencil::Word& word) const noexcept {
     uint64_t found = 0;
-    for (uint32_t i = 0; i < count; ++i) {
-      found |= (rows_[rows[i]] >> shift & pattern.mask) << (i * static_cast<uint32_t>(pattern.bits));
-    }
+    for (int i = 0; i < word.slices; ++i) found |= taps_of_slice(word, i);
     return found;
   }
   /// The same for the most frequent kernels, without a loop.
-  template <int kCount, int kBits>
-  uint64_t taps_of(const uint8_t* rows, int shift, uint64_t mask) const noexcept {
-    return [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) {
-      return ((((rows_[rows[kIndex]] >> shift) & mask) << (kIndex * kBits)) | ...);
+  template <int kSlices>
+  uint64_t taps_of(const Stencil::Word& word) const noexcept {
+    return [&]<int... kSlice>(std::integer_sequence<int, kSlice...>) {
+      return (taps_of_slice(word, kSlice) | ...);
     }
-    (std::make_integer_sequence<int, kCount>());
+    (std::make_integer_sequence<int, kSlices>());
+  }
+  uint64_t taps_of_slice(const Stencil::Word& word, int i) const noexcept {
+    return (rows_.slice(word, i) & word.mask) << word.place[static_cast<size_t>(i)];
   }
 
-  /// A column of source blocks within the box, from the block to look at next.
-  struct Reached {
-    int32_t next, end;
-    int x, y;  // of the box
-  };
-  /// The source's columns of one x of the box, from the one to look at next.
-  struct Line {
-    int32_t next, end;
-  };
-
+  /// Finds the columns of the box.
   void enter_column(const OutputGroup& group) {
-    if (group.x != column_x_ || group.batch != column_batch_) enter_line(group);
-    column_y_ = group.y;
-    window_ = kNoWindow;
-    reached_count_ = 0;
-    const BlockColumn* const columns = source_.columns().data();
-    const int64_t first = stencil_.first_block(1, group.y), end = first + stencil_.blocks()[1];
-    for (int x = 0; x < stencil_.blocks()[0]; ++x) {
-      Line& line = lines_[static_cast<size_t>(x)];
-      while (line.next < line.end && columns[line.next].y < first) ++line.next;
-      for (int32_t at = line.next; at < line.end && columns[at].y < end; ++at) {
-        reached_[reached_count_++] = {columns[at].first_block, columns[at + 1].first_block, x,
-                                      static_cast<int>(columns[at].y - first)};
-      }
-    }
-  }
-
-  /// Finds the source's columns of each x of the box. Within a line of output columns, y rises.
-  void enter_line(const OutputGroup& group) {
     column_batch_ = group.batch;
     column_x_ = group.x;
-    const int64_t first_y = stencil_.first_block(1, group.y);
-    const auto columns = source_.columns().first(source_.columns().size() - 1);
+    column_y_ = group.y;
+    const int64_t first_x = stencil_.first_block(0, group.x), first_y = stencil_.first_block(1, group.y);
     for (int x = 0; x < stencil_.blocks()[0]; ++x) {
-      const int64_t line_x = stencil_.first_block(0, group.x) + x;
-      const auto before = [](const BlockColumn& column, const std::array<int64_t, 3>& at) {
-        return std::array<int64_t, 3>{column.batch, column.x, column.y} < at;
-      };
-      const auto next =
-          std::lower_bound(columns.begin(), columns.end(), std::array{group.batch, line_x, first_y}, before);
-      const auto end = std::lower_bound(next, columns.end(), std::array{group.batch, line_x + 1, kNoWindow}, before);
-      lines_[static_cast<size_t>(x)] = {static_cast<int32_t>(next - columns.begin()),
-                                        static_cast<int32_t>(end - columns.begin())};
-    }
-  }
-
-  /// Brings the window of the box that starts at the block `first` of z. Blocks of a column come in rising z, so what
-  /// lies below is left behind for good.
-  void gather(int64_t first) {
-    window_ = first;
-    const int64_t end = first + Stencil::kWindowBlocks;
-    std::fill_n(rows_.data(), stencil_.row_count(), uint64_t{0});
-    const Block* const blocks = source_.blocks().data();
-    for (size_t i = 0; i < reached_count_; ++i) {
-      Reached& column = reached_[i];
-      while (column.next < column.end && blocks[column.next].z < first) ++column.next;
-      const std::span<const Stencil::Row> used = stencil_.used_rows(column.x, column.y);
-      const Block** const box = box_.data() + (column.x * Stencil::kMostBlocks + column.y) * Stencil::kWindowBlocks;
-      for (const Block *block = blocks + column.next, *last = blocks + column.end; block < last && block->z < end;
-           ++block) {
-        const auto z = static_cast<int>(block->z - first);
-        box[z] = block;
-        for (const Stencil::Row row : used) rows_[row.row] |= (block->cells >> row.cell & 15) << z * Block::kSide;
+      for (int y = 0; y < stencil_.blocks()[1]; ++y) {
+        columns_[static_cast<size_t>(x * Stencil::kMostBlocks + y)] =
+            source_.column_at(group.batch, first_x + x, first_y + y).heights;
       }
     }
   }
@@ -211,16 +260,12 @@ class BoxSearch {
   const CoordIndex& source_;
   std::span<const uint8_t> cells_;
 
-  // The column of output blocks at hand.
+  // The column of output blocks at hand, and the columns of its box: empty ones beyond it.
   int64_t column_batch_ = -1, column_x_ = 0, column_y_ = 0;
-  std::array<Line, Stencil::kMostBlocks> lines_;
-  std::array<Reached, Stencil::kMostBlocks * Stencil::kMostBlocks> reached_;
-  size_t reached_count_ = 0;
-  // The window of its box, from the block of z where it starts: rows of cells along z, and the blocks, set where some
-  // row has a bit.
-  int64_t window_ = kNoWindow;
-  std::array<uint64_t, kBoxCells * kBoxCells> rows_;
-  std::array<const Block*, Stencil::kMostBlocks * Stencil::kMostBlocks * Stencil::kWindowBlocks> box_;
+  BoxColumns columns_;
+  // The box of the output block at hand.
+  Box rows_;
+  BoxBlocks box_ = {};
 };
 
 /// Edges of any kernel, output by output: a look-up for each kernel column, then a walk over its blocks.
@@ -244,8 +289,8 @@ class PlaceSearch {
         for (int64_t iy = 0; iy < rule_.size.y; ++iy) {
           int64_t y = output.y * rule_.stride.y + rule_.shift.y + iy * rule_.dilation.y;
           if (rule_.divides && !divide_[1].divides(output.y + rule_.shift.y - iy * rule_.dilation.y, y)) continue;
-          const int32_t column = source_.find_column(group.batch, Block::of(x), Block::of(y));
-          if (column < 0) continue;
+          const BlockColumn& column = source_.column_at(group.batch, Block::of(x), Block::of(y));
+          if (&column == &source_.columns().back()) continue;
           search_column(column, x, y, output.z, (ix * rule_.size.y + iy) * rule_.size.z, slot, sink);
         }
       }
@@ -253,14 +298,14 @@ class PlaceSearch {
   }
 
  private:
-  void search_column(int32_t column, int64_t x, int64_t y, int64_t output_z, int64_t first_tap, int64_t slot,
+  void search_column(const BlockColumn& column, int64_t x, int64_t y, int64_t output_z, int64_t first_tap, int64_t slot,
                      EdgeSink& sink) const {
     const int64_t reach = (rule_.size.z - 1) * rule_.dilation.z;
     const int64_t first = rule_.divides ? output_z + rule_.shift.z - reach : output_z * rule_.stride.z + rule_.shift.z;
     const int64_t lowest = rule_.divides ? divide_[2].floor(first) : first;
     const int64_t highest = rule_.divides ? divide_[2].floor(first + reach) : first + reach;
-    const auto begin = source_.blocks().begin() + source_.columns()[static_cast<size_t>(column)].first_block;
-    const auto end = source_.blocks().begin() + source_.columns()[static_cast<size_t>(column) + 1].first_block;
+    const auto begin = source_.blocks().begin() + column.first_block;
+    const auto end = source_.blocks().begin() + (&column)[1].first_block;
     const auto below = [](const Block& block, int64_t z) { return block.z < z; };
     for (auto block = std::lower_bound(begin, end, Block::of(lowest), below);
          block != end && block->z <= Block::of(highest); ++block) {
@@ -288,7 +333,8 @@ std::vector<Piece> search_tiles(const Search& search, const CoordIndex& source, 
   std::vector<Piece> pieces = pieces_for(rows);
   workers.for_each(static_cast<int64_t>(pieces.size()), [&](int64_t index) {
     Search mine = search;  // with scratch of its own
-    PieceWriter writer(taps, source.first_rows());
+    static thread_local PieceWriter::Scratch scratch;
+    PieceWriter writer(taps, source.first_rows(), scratch);
     EdgeSink sink(source, all_copies, writer);
     const int64_t end = std::min(rows, (index + 1) * kTilesAPiece * kTileRows);
     for (int64_t first = index * kTilesAPiece * kTileRows; first < end; first += kTileRows) {
@@ -319,10 +365,17 @@ std::vector<Piece> search_edges(const TapRule& rule, const CoordSet& source, con
   const CoordIndex& inputs = sorted_index(source, workers);
   const CoordIndex& outputs = sorted_index(target, workers);
   const int64_t taps = rule.size.x * rule.size.y * rule.size.z;
-  if (const std::optional<Stencil> stencil = Stencil::make(rule)) {
-    return search_tiles(BoxSearch(*stencil, inputs, outputs), inputs, outputs, taps, all_copies, workers);
-  }
-  return search_tiles(PlaceSearch(rule, inputs, outputs), inputs, outputs, taps, all_copies, workers);
+  const bool on_itself = &source == &target && !inputs.has_duplicates();
+  const auto with = [&](const auto& search) {
+    return search_tiles(search, inputs, outputs, taps, all_copies, workers);
+  };
+  const std::optional<Stencil> stencil = Stencil::make(rule, on_itself);
+  if (!stencil || !inputs.lists_heights()) return with(PlaceSearch(rule, inputs, outputs));
+  using NearBox = NarrowBox<3, 3>;
+  using CoarserBox = NarrowBox<2, 0>;
+  if (NearBox::fits(*stencil)) return with(BoxSearch<NearBox>(*stencil, inputs, outputs));
+  if (CoarserBox::fits(*stencil)) return with(BoxSearch<CoarserBox>(*stencil, inputs, outputs));
+  return with(BoxSearch<WideBox>(*stencil, inputs, outputs));
 }
 
 }  // namespace lattice::cpu

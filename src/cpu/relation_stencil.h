@@ -28,51 +28,56 @@ struct TapRule {
 /// that depends on the output's cell only (and on the phase of its block, where a division leaves remainders). So the
 /// tables are made once a relation.
 ///
-/// The box is kept as rows of cells along z, a bit a cell: shifting and masking a row leaves a kernel column's taps.
+/// The box is kept as slices, one for each x: rows of cells along z, side by side in words of 64 bits. Where what
+/// outputs read on every axis lies within the cells 0 .. 7 (2x2x2 at stride 2) or 3 .. 10 (3x3x3 at stride 1) of the
+/// box, rows have 8 bits and a word holds all of a slice; else rows have 16 bits and a word holds four of them.
+/// Shifting and masking a slice leaves the taps of several kernel columns at once.
 class Stencil {
  public:
   static constexpr int kMostBlocks = 4;              // of the box, an axis
   static constexpr int kBoxCells = kMostBlocks * 4;  // and its cells
   static constexpr int64_t kMostTaps = 512;
+  static constexpr int kMostSlices = 8;  // of a word
 
   /// What a bit of an output's word means: a tap, and the cell that it reads.
   struct Reach {
     uint16_t tap;
-    uint8_t block;  // of the box: (x * kMostBlocks + y) * kWindowBlocks + z
+    uint8_t block;  // of the box: (x * kMostBlocks + y) * kMostBlocks + z
     uint8_t cell;   // within the block
   };
-  /// As many kernel columns of an output as fit 64 bits.
+  /// The taps of an output on as many x and y as fit 64 bits. Slice i of the box, its lowest tap shifted to bit 0,
+  /// masked, stands `place[i]` bits up.
   struct Word {
-    uint32_t first_row, last_row;  // of rows(): column i's bits stand at i * bits
+    uint64_t mask;    // which cells of a slice are taps
+    uint64_t itself;  // the bit of the word that is the output's own place; see Stencil::make
+    int first_x, x_step, slices;
+    int quad;       // only of rows of 16 bits: the quad of y that holds the lowest tap
+    int row_shift;  // bits below the lowest tap's row
+    int z;          // and below the tap within it
+    std::array<uint8_t, kMostSlices> place;
     std::array<Reach, 64> reach;
   };
-  /// An output's cell: its words, and which cells of a row its taps read, seen from `shift`.
+  /// An output's words.
   struct Pattern {
     uint32_t first_word, last_word;
-    int shift, bits;
-    uint64_t mask;
   };
-  // Blocks of a column that are looked at together, so that a row of cells is a word.
-  static constexpr int kWindowBlocks = 16;
 
-  /// Nothing where the kernel reaches further than the box, or has very many taps.
-  static std::optional<Stencil> make(const TapRule& rule);
+  /// Nothing where the kernel reaches further than the box, or has very many taps. `on_itself`: outputs are the inputs,
+  /// each at a place of its own, so that it is known beforehand what the tap in the middle finds.
+  static std::optional<Stencil> make(const TapRule& rule, bool on_itself);
 
+  /// 8 or 16; see above.
+  int row_bits() const noexcept { return row_bits_; }
   /// Blocks of the box on each axis.
   const std::array<int, 3>& blocks() const noexcept { return blocks_; }
+  /// The lowest cell of the box, on any axis, that some output reads, where rows have 8 bits: their first.
+  int lowest_cell() const noexcept { return lowest_[0]; }
   /// First block of the box, on an axis, for an output block.
   int64_t first_block(int axis, int64_t block) const noexcept {
     return axes_[static_cast<size_t>(axis)].first_block(block);
   }
-  /// The rows of a column of the box that some output reads: their cells within a block, and their place in the box.
-  struct Row {
-    uint8_t cell, row;
-  };
-  std::span<const Row> used_rows(int x, int y) const noexcept {
-    return used_rows_[static_cast<size_t>(x * kMostBlocks + y)];
-  }
-  /// How many rows of the box there are at most: those after it are never read.
-  int row_count() const noexcept { return (highest_[0] + 1) * kBoxCells; }
+  /// The tap that reads the output's own place, or -1, as always unless made `on_itself`.
+  int32_t own_tap() const noexcept { return own_tap_; }
 
   /// The patterns of an output block: 64, by cell.
   const Pattern* patterns(int64_t block_x, int64_t block_y, int64_t block_z) const noexcept {
@@ -81,8 +86,6 @@ class Stencil {
     return patterns_.data() + phase * 64;
   }
   const Word* words() const noexcept { return words_.data(); }
-  /// Rows of the box, x * kBoxCells + y.
-  const uint8_t* rows() const noexcept { return rows_.data(); }
 
  private:
   /// One axis of the rule.
@@ -102,7 +105,7 @@ class Stencil {
     size_t phase(int64_t block) const noexcept {
       return divides_ ? static_cast<size_t>(block - divider_.floor(block) * stride_) : 0;
     }
-    /// The taps that an output reads, by index, with their cells in the box.
+    /// The taps that an output reads, with their cells in the box, which rise by equal steps.
     const std::vector<Tap>& taps(size_t phase, int cell) const noexcept {
       return taps_[phase * 4 + static_cast<size_t>(cell)];
     }
@@ -115,16 +118,18 @@ class Stencil {
   };
 
   explicit Stencil(std::vector<Axis> axes);
-  void list_used_rows();
   void add_pattern(const TapRule& rule, const std::vector<Axis::Tap>& xs, const std::vector<Axis::Tap>& ys,
                    const std::vector<Axis::Tap>& zs);
+  void add_word(const TapRule& rule, std::span<const Axis::Tap> xs, std::span<const Axis::Tap> ys,
+                std::span<const Axis::Tap> zs);
+  void mark_own_tap(const TapRule& rule);
 
   std::vector<Axis> axes_;
   std::array<int, 3> blocks_ = {}, lowest_ = {}, highest_ = {};
+  int row_bits_ = 16;
   std::vector<Pattern> patterns_;
   std::vector<Word> words_;
-  std::vector<uint8_t> rows_;
-  std::array<std::vector<Row>, kMostBlocks * kMostBlocks> used_rows_;
+  int32_t own_tap_ = -1;
 };
 
 }  // namespace lattice::cpu

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <tuple>
 #include <utility>
@@ -33,20 +32,35 @@ class PieceWriter {
     }
   };
 
-  PieceWriter(int64_t taps, std::span<const int32_t> first_rows) : first_rows_(first_rows) {
+  /// What a thread keeps from piece to piece: memory that has grown to the largest.
+  class Scratch {
+    friend PieceWriter;
+    std::vector<uint32_t> next;
+    std::vector<int32_t> ranks;   // kTileRows a tap
+    std::vector<uint16_t> slots;  // the same
+    std::vector<int32_t> input;   // of the piece
+    std::vector<uint16_t> slot;
+  };
+
+  PieceWriter(int64_t taps, std::span<const int32_t> first_rows, Scratch& scratch)
+      : first_rows_(first_rows), scratch_(scratch) {
     piece_.run_begin.push_back(0);
     piece_.edge_begin.push_back(0);
+    scratch_.input.clear();
+    scratch_.slot.clear();
+    scratch_.next.clear();
     if (taps > kMostLists) return;
-    next_.resize(static_cast<size_t>(taps));
-    for (size_t tap = 0; tap < next_.size(); ++tap) next_[tap] = begin_of(tap);
-    // Left uninitialized: only what is filled is ever touched.
-    ranks_.reset(new int32_t[static_cast<size_t>(taps * kTileRows)]);
-    slots_.reset(new uint16_t[static_cast<size_t>(taps * kTileRows)]);
+    for (size_t tap = 0; tap < static_cast<size_t>(taps); ++tap) scratch_.next.push_back(begin_of(tap));
+    const auto most = static_cast<size_t>(taps * kTileRows);
+    if (scratch_.ranks.size() < most) {
+      scratch_.ranks.resize(most);
+      scratch_.slots.resize(most);
+    }
   }
 
-  bool has_lists() const noexcept { return ranks_ != nullptr; }
+  bool has_lists() const noexcept { return !scratch_.next.empty(); }
   /// Only where has_lists().
-  Lists lists() noexcept { return {next_.data(), ranks_.get(), slots_.get()}; }
+  Lists lists() noexcept { return {scratch_.next.data(), scratch_.ranks.data(), scratch_.slots.data()}; }
   /// For any number of taps: `copy` tells apart what several inputs bring to one (tap, slot).
   void add_row(int32_t tap, int32_t copy, int64_t slot, int32_t row) {
     sorted_.push_back({tap, copy, static_cast<uint16_t>(slot), row});
@@ -57,29 +71,32 @@ class PieceWriter {
       return std::tie(a.tap, a.copy, a.slot) < std::tie(b.tap, b.copy, b.slot);
     });
     auto next = sorted_.begin();
-    for (size_t tap = 0; tap < next_.size(); ++tap) {
-      const uint32_t first = begin_of(tap), last = std::exchange(next_[tap], first);
+    std::vector<int32_t>& input = scratch_.input;
+    for (size_t tap = 0; tap < scratch_.next.size(); ++tap) {
+      const uint32_t first = begin_of(tap), last = std::exchange(scratch_.next[tap], first);
       if (first != last) {
         piece_.runs.push_back({static_cast<int32_t>(tap), static_cast<int32_t>(last - first)});
-        const size_t end = piece_.input.size();
-        piece_.input.resize(end + (last - first));
-        std::transform(&ranks_[first], &ranks_[last], piece_.input.data() + end,
+        const int32_t* const ranks = scratch_.ranks.data();
+        const size_t end = input.size();
+        input.resize(end + (last - first));
+        std::transform(ranks + first, ranks + last, input.data() + end,
                        [this](int32_t rank) { return first_rows_[static_cast<size_t>(rank)]; });
-        piece_.slot.insert(piece_.slot.end(), &slots_[first], &slots_[last]);
+        const uint16_t* const slots = scratch_.slots.data();
+        scratch_.slot.insert(scratch_.slot.end(), slots + first, slots + last);
       }
       while (next != sorted_.end() && static_cast<size_t>(next->tap) == tap) next = append_run(next);
     }
     while (next != sorted_.end()) next = append_run(next);
     sorted_.clear();
     piece_.run_begin.push_back(static_cast<int64_t>(piece_.runs.size()));
-    piece_.edge_begin.push_back(static_cast<int64_t>(piece_.input.size()));
+    piece_.edge_begin.push_back(static_cast<int64_t>(input.size()));
   }
 
-  /// The piece, without the room that its arrays grew into.
+  /// The piece; nothing may be added afterwards.
   TiledRelation::Piece take() {
     piece_.runs.shrink_to_fit();
-    piece_.input.shrink_to_fit();
-    piece_.slot.shrink_to_fit();
+    piece_.input = scratch_.input;
+    piece_.slot = scratch_.slot;
     return std::move(piece_);
   }
 
@@ -96,8 +113,8 @@ class PieceWriter {
         first, sorted_.end(), [&](const Edge& edge) { return edge.tap != first->tap || edge.copy != first->copy; });
     piece_.runs.push_back({first->tap, static_cast<int32_t>(last - first)});
     for (; first != last; ++first) {
-      piece_.input.push_back(first->input);
-      piece_.slot.push_back(first->slot);
+      scratch_.input.push_back(first->input);
+      scratch_.slot.push_back(first->slot);
     }
     return last;
   }
@@ -105,10 +122,8 @@ class PieceWriter {
   static uint32_t begin_of(size_t tap) { return static_cast<uint32_t>(tap * kTileRows); }
 
   std::span<const int32_t> first_rows_;
+  Scratch& scratch_;
   TiledRelation::Piece piece_;
-  std::vector<uint32_t> next_;
-  std::unique_ptr<int32_t[]> ranks_;  // kTileRows a tap
-  std::unique_ptr<uint16_t[]> slots_;
   Edges sorted_;
 };
 
