@@ -1,6 +1,9 @@
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <numeric>
+#include <tuple>
+#include <utility>
 
 #include "coord_index.h"
 #include "cpu/cpu_backend.h"
@@ -50,6 +53,15 @@ class TransposedAxis {
       : size_(size), stride_(stride), padding_(padding), dilation_(dilation) {}
 
   int64_t step() const noexcept { return dilation_; }
+  /// Inputs that are so far apart reach the same cells, of blocks that are stride() apart.
+  static int64_t period() noexcept { return Block::kSide; }
+  int64_t block_step() const noexcept { return stride_; }
+  /// Outputs keep to these.
+  static std::pair<int64_t, int64_t> range() noexcept {
+    return {std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max()};
+  }
+  /// Regardless of the range.
+  Reached unclipped(int64_t input) const noexcept { return from(input); }
   Reached from(int64_t input) const noexcept { return {input * stride_ - padding_, size_}; }
 
  private:
@@ -70,12 +82,22 @@ class RegularAxis {
   }
 
   int64_t step() const noexcept { return -step_; }
-  Reached from(int64_t input) const noexcept {
+  int64_t period() const noexcept { return stride_ * Block::kSide; }
+  static int64_t block_step() noexcept { return 1; }
+  std::pair<int64_t, int64_t> range() const noexcept {
+    if (extent_) return {0, *extent_ - 1};
+    return {std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max()};
+  }
+  Reached unclipped(int64_t input) const noexcept {
     const int64_t quotient = divide_.floor(input + padding_);
     const int64_t remainder = input + padding_ - quotient * stride_;
     const auto known = static_cast<size_t>(remainder);
     Reached reached = known < by_remainder_.size() ? by_remainder_[known] : first_tap(remainder);
     reached.first += quotient;
+    return reached;
+  }
+  Reached from(int64_t input) const noexcept {
+    Reached reached = unclipped(input);
     if (extent_) {
       while (reached.count > 0 && reached.first >= *extent_) {
         reached.first -= step_;
@@ -106,6 +128,12 @@ class RegularAxis {
 template <typename Axis>
 using Axes = std::array<Axis, 3>;  // x, y, z
 
+/// The cells of a block with a given place on an axis.
+uint64_t plane(size_t axis, int64_t output) {
+  constexpr std::array<uint64_t, 3> kPlanesAtZero = {0xFFFF, 0x000F000F000F000F, 0x1111111111111111};
+  return kPlanesAtZero[axis] << ((output & (Block::kSide - 1)) << (4 - 2 * axis));
+}
+
 /// The blocks that hold what an input reaches along one axis, and which of their cells those are as far as this axis
 /// goes.
 class ReachedBlocks {
@@ -115,28 +143,73 @@ class ReachedBlocks {
     uint64_t cells;
   };
 
-  explicit ReachedBlocks(int axis) : plane_(kPlanes[static_cast<size_t>(axis)]), shift_(4 - 2 * axis) {}
+  /// How many outputs there may be.
+  static constexpr int64_t kMost = 16;
+
+  explicit ReachedBlocks(size_t axis) : axis_(axis) {}
 
   void set(const Reached& reached, int64_t step) {
-    parts_.clear();
-    part_of_.clear();
+    count_ = 0;
     for (int64_t i = 0, output = reached.first; i < reached.count; ++i, output += step) {
-      if (parts_.empty() || parts_.back().block != Block::of(output)) parts_.push_back({Block::of(output), 0});
-      parts_.back().cells |= plane_ << ((output & (Block::kSide - 1)) << shift_);
-      part_of_.push_back(parts_.size() - 1);
+      if (count_ == 0 || parts_[count_ - 1].block != Block::of(output)) parts_[count_++] = {Block::of(output), 0};
+      parts_[count_ - 1].cells |= plane(axis_, output);
+      part_of_[static_cast<size_t>(i)] = static_cast<uint8_t>(count_ - 1);
     }
   }
-  const std::vector<Part>& parts() const noexcept { return parts_; }
+  std::span<const Part> parts() const noexcept { return {parts_.data(), count_}; }
   /// The part that holds output i.
   size_t part_of(int64_t i) const noexcept { return part_of_[static_cast<size_t>(i)]; }
 
  private:
-  static constexpr std::array<uint64_t, 3> kPlanes = {0xFFFF, 0x000F000F000F000F, 0x1111111111111111};
+  size_t axis_;
+  size_t count_ = 0;
+  std::array<Part, kMost> parts_;
+  std::array<uint8_t, kMost> part_of_;
+};
 
-  uint64_t plane_;  // the cells of a block with 0 on this axis
-  int shift_;       // log2 of how far apart its planes are
-  std::vector<Part> parts_;
-  std::vector<size_t> part_of_;
+/// The same from a table, for inputs that keep to one block and to the range.
+class OneBlock {
+ public:
+  template <typename Axis>
+  OneBlock(const Axis& along, size_t axis) : divide_(along.period()), block_step_(along.block_step()) {
+    std::tie(lowest_, highest_) = along.range();
+    const int64_t period = along.period();
+    if (period > kMostEntries) return;
+    for (int64_t input = 0; input < period; ++input) {
+      const Reached reached = along.unclipped(input);
+      const int64_t last = reached.first + (reached.count - 1) * along.step();
+      Entry& entry = entries_.emplace_back();
+      entry.low = std::min(reached.first, last);
+      entry.high = std::max(reached.first, last);
+      entry.usable = reached.count > 0 && Block::of(entry.low) == Block::of(entry.high);
+      for (int64_t i = 0; i < reached.count; ++i) entry.cells |= plane(axis, reached.first + i * along.step());
+    }
+  }
+
+  /// Whether the table knows what the input reaches; then its block, and the cells there.
+  bool find(int64_t input, int64_t& block, uint64_t& cells) const noexcept {
+    if (entries_.empty()) return false;
+    const int64_t period = divide_.floor(input);
+    const Entry& entry = entries_[static_cast<size_t>(input - period * static_cast<int64_t>(entries_.size()))];
+    const int64_t shift = period * block_step_ * Block::kSide;
+    block = Block::of(entry.low + shift);
+    cells &= entry.cells;
+    return entry.usable && entry.low + shift >= lowest_ && entry.high + shift <= highest_;
+  }
+
+ private:
+  static constexpr int64_t kMostEntries = 256;
+
+  struct Entry {
+    int64_t low = 0, high = 0;  // outputs of the input in the period that starts at 0
+    uint64_t cells = 0;
+    bool usable = false;
+  };
+
+  Divider divide_;
+  int64_t block_step_;
+  int64_t lowest_ = 0, highest_ = 0;
+  std::vector<Entry> entries_;
 };
 
 /// The outputs that the inputs reach, each once, by input and then by tap. Most of what a scan's inputs reach is there
@@ -146,16 +219,41 @@ std::vector<Coord> merged_coords(const CoordSet& source, int64_t expected, const
                                  std::string_view operation) {
   DistinctBlocks merged(expected);
   ReachedBlocks blocks_x(0), blocks_y(1), blocks_z(2);
+  const OneBlock block_x(axes[0], 0), block_y(axes[1], 1), block_z(axes[2], 2);
   std::vector<DistinctBlocks::Slot> slots;
   int64_t row = -1;
   for (const Coord& c : source.coords()) {
     ++row;
+    const auto for_outputs = [&](const Reached& xs, const Reached& ys, const Reached& zs, const auto& visit) {
+      for (int64_t ix = 0, x = xs.first; ix < xs.count; ++ix, x += axes[0].step()) {
+        for (int64_t iy = 0, y = ys.first; iy < ys.count; ++iy, y += axes[1].step()) {
+          for (int64_t iz = 0, z = zs.first; iz < zs.count; ++iz, z += axes[2].step()) visit(x, y, z, ix, iy, iz);
+        }
+      }
+    };
+    // Mostly one block holds all that an input reaches, and has much of it already.
+    int64_t x_block = 0, y_block = 0, z_block = 0;
+    uint64_t cells = ~uint64_t{0};
+    if (block_x.find(c.x, x_block, cells) && block_y.find(c.y, y_block, cells) && block_z.find(c.z, z_block, cells)) {
+      merged.reserve(1);
+      const DistinctBlocks::Slot slot = merged.find(
+          {c.batch, static_cast<int32_t>(x_block), static_cast<int32_t>(y_block), static_cast<int32_t>(z_block)});
+      if (merged.missing(slot, cells) == 0) continue;
+      for_outputs(axes[0].unclipped(c.x), axes[1].unclipped(c.y), axes[2].unclipped(c.z),
+                  [&](int64_t x, int64_t y, int64_t z, int64_t, int64_t, int64_t) {
+                    merged.add(slot, Block::cell(x, y, z),
+                               {c.batch, static_cast<int32_t>(x), static_cast<int32_t>(y), static_cast<int32_t>(z)});
+                  });
+      continue;
+    }
     const Reached xs = axes[0].from(c.x), ys = axes[1].from(c.y), zs = axes[2].from(c.z);
     const auto output = [&](int64_t x, int64_t y, int64_t z) {
       return Coord{c.batch, narrow(x, row, c, operation), narrow(y, row, c, operation), narrow(z, row, c, operation)};
     };
-    if (xs.count == 1 && ys.count == 1 && zs.count == 1) {
-      merged.add(output(xs.first, ys.first, zs.first));
+    const int64_t most = std::max({xs.count, ys.count, zs.count});
+    if (most == 1 || most > ReachedBlocks::kMost) {
+      for_outputs(xs, ys, zs,
+                  [&](int64_t x, int64_t y, int64_t z, int64_t, int64_t, int64_t) { merged.add(output(x, y, z)); });
       continue;
     }
     const auto inside = [](const Reached& reached, int64_t step) {
@@ -179,15 +277,10 @@ std::vector<Coord> merged_coords(const CoordSet& source, int64_t expected, const
       }
     }
     if (missing == 0 && all_inside) continue;
-    for (int64_t ix = 0, x = xs.first; ix < xs.count; ++ix, x += axes[0].step()) {
-      for (int64_t iy = 0, y = ys.first; iy < ys.count; ++iy, y += axes[1].step()) {
-        const DistinctBlocks::Slot* const column =
-            &slots[(blocks_x.part_of(ix) * blocks_y.parts().size() + blocks_y.part_of(iy)) * blocks_z.parts().size()];
-        for (int64_t iz = 0, z = zs.first; iz < zs.count; ++iz, z += axes[2].step()) {
-          merged.add(column[blocks_z.part_of(iz)], Block::cell(x, y, z), output(x, y, z));
-        }
-      }
-    }
+    for_outputs(xs, ys, zs, [&](int64_t x, int64_t y, int64_t z, int64_t ix, int64_t iy, int64_t iz) {
+      const size_t column = blocks_x.part_of(ix) * blocks_y.parts().size() + blocks_y.part_of(iy);
+      merged.add(slots[column * blocks_z.parts().size() + blocks_z.part_of(iz)], Block::cell(x, y, z), output(x, y, z));
+    });
   }
   return merged.take();
 }
