@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <unordered_map>
 
 #include "coord_index.h"
@@ -12,6 +14,9 @@ namespace {
 
 // 2^31 as a float; every float below it in magnitude fits int32 once it is rounded down, and -2^31 itself does too.
 constexpr float kLimit = 2147483648.0F;
+
+// How many points are looked up together.
+constexpr int64_t kPointsAhead = 16;
 
 /// The floor of a number in int32's range, without the call that std::floor is where no instruction set is asked for.
 int32_t floor_of(float value) {
@@ -60,18 +65,31 @@ Voxels CpuBackend::voxelize(const Tensor& points, const Tensor& features, const 
   DistinctCoords distinct(count);
   std::vector<int32_t> point_row(static_cast<size_t>(count), -1);
   int64_t dropped = 0, out_of_range = 0, beyond_voxels = 0, beyond_points = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    std::array<float, 3> place;
-    if (!place_of(xyz + i * 3, options, place)) {
-      ++dropped;
-      continue;
+  // A large scan's table lies beyond the caches: look-ups of a few points at a time wait for memory together.
+  struct Found {
+    int64_t point;
+    Coord voxel;
+  };
+  std::array<Found, kPointsAhead> found;
+  for (int64_t first = 0; first < count; first += kPointsAhead) {
+    size_t places = 0;
+    for (int64_t i = first, last = std::min(count, first + kPointsAhead); i < last; ++i) {
+      std::array<float, 3> place;
+      if (!place_of(xyz + i * 3, options, place)) {
+        ++dropped;
+        continue;
+      }
+      const Coord voxel = {batches ? batches[i] : 0, floor_of(place[0]), floor_of(place[1]), floor_of(place[2])};
+      if (extent && !lies_inside(voxel, *extent)) {
+        ++out_of_range;
+        continue;
+      }
+      distinct.prefetch(voxel);
+      found[places++] = {i, voxel};
     }
-    const Coord voxel = {batches ? batches[i] : 0, floor_of(place[0]), floor_of(place[1]), floor_of(place[2])};
-    if (extent && !lies_inside(voxel, *extent)) {
-      ++out_of_range;
-      continue;
+    for (const auto& [point, voxel] : std::span(found).first(places)) {
+      point_row[static_cast<size_t>(point)] = distinct.add(voxel);
     }
-    point_row[static_cast<size_t>(i)] = distinct.add(voxel);
   }
   std::vector<Coord> coords = distinct.take();
   if (options.most_voxels) beyond_voxels = keep_first_voxels(*options.most_voxels, coords, point_row);
@@ -83,6 +101,9 @@ Voxels CpuBackend::voxelize(const Tensor& points, const Tensor& features, const 
   const int64_t most_points = options.most_points.value_or(-1);
   const float* from = features.data<float>();
   for (int64_t i = 0; i < count; ++i, from += channels) {
+    if (i + kPointsAhead < count && point_row[static_cast<size_t>(i + kPointsAhead)] >= 0) {
+      __builtin_prefetch(&sums[static_cast<size_t>(point_row[static_cast<size_t>(i + kPointsAhead)] * channels)], 1);
+    }
     const int32_t row = point_row[static_cast<size_t>(i)];
     if (row < 0) continue;
     if (counts[static_cast<size_t>(row)] == most_points) {
