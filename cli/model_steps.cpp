@@ -81,7 +81,7 @@ const std::string& value_name(const artifact::Graph& graph, const Step& step) {
 }
 
 artifact::Slot result_slot(const Step& step) {
-  return step.tensor_writes.front();
+  return step.tensor_writes.empty() ? step.tensor_reads.front() : step.tensor_writes.front();
 }
 
 std::vector<StepCost> measure_steps(const Model& model, Session& session, const NamedTensors& inputs,

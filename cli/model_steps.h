@@ -16,7 +16,7 @@ std::string step_name(const artifact::Step& step);
 /// The SSA name, without %, of the value that a step leaves.
 const std::string& value_name(const artifact::Graph& graph, const artifact::Step& step);
 
-/// The slot of the tensor that a step leaves; every step has one.
+/// The slot of the tensor that a step leaves: its operand's, where it makes coordinates alone (sparse.bound).
 artifact::Slot result_slot(const artifact::Step& step);
 
 /// What one step has cost in a run.

@@ -75,6 +75,27 @@ TEST_F(InspectTest, the_profile_counts_rows_edges_and_operations) {
   EXPECT_THAT(run("inspect model --profile scan.bin --repeat 1").out, HasSubstr("GFLOP/s"));
 }
 
+TEST_F(InspectTest, a_step_that_makes_coordinates_alone_shows_its_operand) {
+  artifact::GraphBuilder graph;
+  const auto x = graph.sparse_input("x", {}, Tensor::zeros(DType::f32, {0, 3}));
+  const auto bound = graph.sparse("sparse.bound", {x}, DType::f32, {{"extent", artifact::Integers{-1, 1, 1}}});
+  graph.output("y", graph.sparse("regular_pool3d", {bound}, DType::f32,
+                                 {{"mode", artifact::GraphBuilder::word("pool_mode", "max")},
+                                  {"kernel_size", artifact::Integers{3, 1, 1}},
+                                  {"stride", artifact::Integers{2, 1, 1}},
+                                  {"padding", artifact::Integers{1, 0, 0}},
+                                  {"dilation", artifact::Integers{1, 1, 1}}}));
+  artifact::write_artifact(graph, files() / "bounded");
+  const Json plan = run_json("inspect bounded --profile line.safetensors --repeat 1")["plan"];
+  EXPECT_THAT(column(plan, "rows"), ElementsAre(5, 5, 3));
+  EXPECT_THAT(column(plan, "edges"), ElementsAre(0, 0, 7));  // the grid's ends have one neighbour outside
+  EXPECT_EQ(plan[1]["step"], "sparse.bound");
+  EXPECT_EQ(plan[1]["shape"], Json({-1, 3}));
+  EXPECT_EQ(plan[2]["receptive_field"], Json({3, 1, 1}));
+  EXPECT_EQ(plan[2]["gflops"], 0.0);
+  EXPECT_EQ(run_json("compare bounded bounded line.safetensors --repeat 1")["layers"].size(), 3U);
+}
+
 TEST_F(InspectTest, the_trace_has_an_event_a_step_and_one_a_relation_built) {
   const Json plan = run_json("inspect model --profile line.safetensors --trace trace.json --repeat 1")["plan"];
   const Json trace = Json::parse(file_bytes(files() / "trace.json"));
