@@ -60,8 +60,8 @@ void add_run_options(CLI::App& app, RunOptions& options) {
 void add_pair_options(CLI::App& app, PairOptions& options) {
   add_common_options(app, options.both);
   add_pair_option(app, "--numerics", options.numerics, kNumerics, kNumericsHelp, kNumericsChoices);
-  add_pair_option(app, "--backend", options.backends, kBackends, "What runs the model; reference is slow and exact",
-                  "cpu or reference");
+  add_pair_option(app, "--backend", options.backends, kBackends,
+                  "What runs the model; reference is slow and sums in double", "cpu or reference");
 }
 
 RunOptions side_of(const PairOptions& options, size_t side) {
