@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds, and runs all of them.
-#   ./test.sh            the whole suite: release build, then the sanitizers
+#   ./test.sh            the whole suite: release build, then the sanitizers and the fuzzers
 #   ./test.sh --quick    the release build alone
 # Vectors and scans are read from ../shared (or $LATTICE_SHARED_DIR) where that exists; tests that need them are skipped
 # by name elsewhere, and may not be skipped where it does.
@@ -9,7 +9,7 @@ export LC_ALL=C
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$project"
-cmake/install_packages.sh --arm
+cmake/install_packages.sh --arm --fuzz
 jobs=$(nproc)
 
 # Builds a preset and runs the tests whose name matches a pattern; a test skipped although its data are at hand is a failure.
@@ -56,4 +56,6 @@ if [ "${1:-}" != --quick ]; then
   # Threads matter in the cpu backend alone: its tests against the reference, and those of sessions, modules and workers.
   run tsan 'CpuAgainstReference|CpuThreads|SessionTest|Modules|Workers' \
     --target cpu_against_reference_test session_test modules_test workers_test
+  # Ten seconds of each fuzzer, from its seeds.
+  run fuzz '^fuzz_'
 fi

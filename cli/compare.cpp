@@ -1,10 +1,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 
-#include "artifact/program.h"
 #include "commands.h"
+#include "compare_steps.h"
 #include "lattice/error.h"
 #include "lattice/model.h"
 #include "measure.h"
@@ -15,17 +16,19 @@ namespace lattice::cli {
 namespace {
 
 struct CompareCommand {
-  RunOptions run;
-  std::string first, second, inputs;
+  PairOptions runs;
+  std::array<std::string, 2> folders;
+  std::string inputs;
   std::optional<int64_t> columns;
   int64_t repeat = 5;
 };
 
-/// One model's results and what they cost.
+/// What one side's results have cost, and what computed them.
 struct Outcome {
   NamedTensors results;
   double ms = 0;
-  int64_t weight_bytes = 0;
+  artifact::WeightSize weights;
+  std::string backend, isa, numerics;
 };
 
 /// How a floating output of both models differs.
@@ -34,23 +37,35 @@ struct Difference {
   double relative_error = 0, same_label = 0;  // L2; share of rows whose largest channel is the same
 };
 
-Outcome run_model(const CompareCommand& command, const std::string& folder) {
-  const Model model = Model::load(folder);
-  Session session = open_session(command.run);
-  const NamedTensors inputs = read_model_inputs(session, model, folder, command.inputs, command.columns);
-  Outcome outcome = {.results = model.run(session, inputs), .weight_bytes = model.program().plan().weight_bytes};
+/// A model with a session of its own and what it runs on.
+struct Side {
+  Model model;
+  Session session;
+  NamedTensors inputs;
+};
+
+Side open_side(const CompareCommand& command, size_t side) {
+  const std::string& folder = command.folders[side];
+  Model model = Model::load(folder);
+  Session session = open_session(side_of(command.runs, side));
+  NamedTensors inputs = read_model_inputs(session, model, folder, command.inputs, command.columns);
+  return {std::move(model), std::move(session), std::move(inputs)};
+}
+
+Outcome measure(const CompareCommand& command, Side& side) {
+  Session& session = side.session;
+  Outcome outcome = {.results = side.model.run(session, side.inputs),
+                     .weights = side.model.program().plan().weights,
+                     .backend = session.backend_kind() == BackendKind::cpu ? "cpu" : "reference",
+                     .isa = std::string(session.isa()),
+                     .numerics = std::string(name(session.numerics()))};
   std::vector<double> times;
   for (int64_t i = 0; i < command.repeat; ++i) {
     session.clear_relations();
-    times.push_back(time_ms([&] { model.run(session, inputs); }));
+    times.push_back(time_ms([&] { side.model.run(session, side.inputs); }));
   }
   outcome.ms = median(times);
   return outcome;
-}
-
-int64_t largest_channel(const Tensor& scores, int64_t row) {
-  const float* first = scores.data<float>() + row * scores.size(1);
-  return std::max_element(first, first + scores.size(1)) - first;
 }
 
 Difference difference(const std::string& name, const Tensor& first, const Tensor& second) {
@@ -82,38 +97,72 @@ std::vector<Difference> differences(const Outcome& first, const Outcome& second)
   return result;
 }
 
+void print(const std::array<Outcome, 2>& outcomes, const std::vector<Difference>& found, const StepErrors& steps) {
+  const auto row = [&](const char* what, const auto& text_of) {
+    fmt::print("{:<40}{:>16}{:>16}\n", what, text_of(outcomes[0]), text_of(outcomes[1]));
+  };
+  row("", [&](const Outcome& o) { return &o == outcomes.data() ? "A" : "B"; });
+  row("backend", [](const Outcome& o) { return o.backend + " " + o.isa; });
+  row("numerics", [](const Outcome& o) { return o.numerics; });
+  row("time", [](const Outcome& o) { return fmt::format("{:.2f} ms", o.ms); });
+  row("parameters", [](const Outcome& o) { return std::to_string(o.weights.parameters); });
+  row("weights", [](const Outcome& o) { return fmt::format("{:.2f} MiB", mebibytes(o.weights.bytes)); });
+  fmt::print("\n{:<40}{:>16}{:>16}\n", "output", "relative error", "same label");
+  for (const Difference& d : found) {
+    fmt::print("{:<40}{:>16.3g}{:>15.2f}%\n", d.name, d.relative_error, 100 * d.same_label);
+  }
+  fmt::print("\n{:<44}{:>16}{:>12}{:>12}   {}\n", "step of A", "relative error", "A ms", "B ms", "value");
+  for (const StepError& step : steps.matched) {
+    fmt::print("{:<44}{:>16.3g}{:>12.3f}{:>12.3f}   {}\n", step.step, step.relative_error, step.ms[0], step.ms[1],
+               step.value);
+  }
+  fmt::print("{} values have one name, shape and coordinates in both, of {} steps in A and {} in B\n",
+             steps.matched.size(), steps.steps[0], steps.steps[1]);
+}
+
+Json json_of(const std::array<Outcome, 2>& outcomes, const std::vector<Difference>& found, const StepErrors& steps) {
+  const auto pair = [&](const auto& value_of) { return Json::array({value_of(outcomes[0]), value_of(outcomes[1])}); };
+  Json outputs = Json::object(), layers = Json::array();
+  for (const Difference& d : found) {
+    outputs[d.name] = {{"relative_error", d.relative_error}, {"same_label", d.same_label}};
+  }
+  for (const StepError& step : steps.matched) {
+    layers.push_back(
+        {{"value", step.value}, {"step", step.step}, {"relative_error", step.relative_error}, {"ms", step.ms}});
+  }
+  return {{"outputs", std::move(outputs)},
+          {"ms", pair([](const Outcome& o) { return o.ms; })},
+          {"weight_bytes", pair([](const Outcome& o) { return o.weights.bytes; })},
+          {"parameters", pair([](const Outcome& o) { return o.weights.parameters; })},
+          {"backend", pair([](const Outcome& o) { return o.backend; })},
+          {"isa", pair([](const Outcome& o) { return o.isa; })},
+          {"numerics", pair([](const Outcome& o) { return o.numerics; })},
+          {"steps", steps.steps},
+          {"layers", std::move(layers)}};
+}
+
 void compare(const CompareCommand& command) {
   check_repeat(command.repeat);
-  const Outcome first = run_model(command, command.first), second = run_model(command, command.second);
-  const std::vector<Difference> found = differences(first, second);
-  if (command.run.json) {
-    Json outputs = Json::object();
-    for (const Difference& d : found) {
-      outputs[d.name] = {{"relative_error", d.relative_error}, {"same_label", d.same_label}};
-    }
-    return print_json({{"outputs", outputs},
-                       {"ms", {first.ms, second.ms}},
-                       {"weight_bytes", {first.weight_bytes, second.weight_bytes}}});
-  }
-  fmt::print("{:<24}{:>16}{:>14}\n", "output", "relative error", "same label");
-  for (const Difference& d : found)
-    fmt::print("{:<24}{:>16.3g}{:>13.2f}%\n", d.name, d.relative_error, 100 * d.same_label);
-  fmt::print("{:<24}{:>13.2f} ms{:>11.2f} ms\n", "time", first.ms, second.ms);
-  const auto mebibytes = [](int64_t bytes) { return static_cast<double>(bytes) / (1024 * 1024); };
-  fmt::print("{:<24}{:>12.2f} MiB{:>10.2f} MiB\n", "weights", mebibytes(first.weight_bytes),
-             mebibytes(second.weight_bytes));
+  std::array<Side, 2> sides = {open_side(command, 0), open_side(command, 1)};
+  const std::array<Outcome, 2> outcomes = {measure(command, sides[0]), measure(command, sides[1])};
+  const std::vector<Difference> found = differences(outcomes[0], outcomes[1]);
+  const StepErrors steps = compare_steps({sides[0].model, sides[0].session, sides[0].inputs},
+                                         {sides[1].model, sides[1].session, sides[1].inputs});
+  if (command.runs.both.json) return print_json(json_of(outcomes, found, steps));
+  print(outcomes, found, steps);
 }
 
 }  // namespace
 
 Action add_compare(CLI::App& app) {
   auto command = std::make_shared<CompareCommand>();
-  app.add_option("A", command->first, "Folder of the model that errors are relative to")->required();
-  app.add_option("B", command->second, "Folder of the other model")->required();
+  app.add_option("A", command->folders[0], "Folder of the model that errors are relative to")->required();
+  app.add_option("B", command->folders[1], "Folder of the other model, or the same one to compare two runs of it")
+      ->required();
   app.add_option("INPUTS", command->inputs, "Inputs (.safetensors) or a scan for both")->required();
   app.add_option("--columns", command->columns, "float32 values a row of a .bin scan (default: 4; .pcd.bin: 5)");
   app.add_option("--repeat", command->repeat, "Measurements, whose medians are shown")->capture_default_str();
-  add_run_options(app, command->run);
+  add_pair_options(app, command->runs);
   return [command] { compare(*command); };
 }
 

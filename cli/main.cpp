@@ -31,7 +31,7 @@ constexpr std::array kSubcommands = {
     Subcommand{nullptr, "quantize", "Pack the weights of a safetensors file to 4 or 8 bits", add_quantize},
     Subcommand{nullptr, "run", "Run a model on tensors, or on many scans", add_run},
     Subcommand{nullptr, "inspect", "Show what a model holds, how it is planned and what it costs", add_inspect},
-    Subcommand{nullptr, "compare", "Compare two models on the same input", add_compare},
+    Subcommand{nullptr, "compare", "Compare two models, or two runs of one, on the same input", add_compare},
     Subcommand{nullptr, "street", "Write the generated LiDAR scan of a street", add_street},
     Subcommand{"bench", "conv", "Time one convolution on a scan", add_bench_conv},
 };

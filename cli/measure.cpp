@@ -27,6 +27,11 @@ double relative_l2(const Tensor& values, const Tensor& expected) {
   return difference == 0 ? 0 : std::sqrt(difference / norm);
 }
 
+int32_t largest_channel(const Tensor& scores, int64_t row) {
+  const float* first = scores.data<float>() + row * scores.size(1);
+  return static_cast<int32_t>(std::max_element(first, first + scores.size(1)) - first);
+}
+
 int64_t peak_rss_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

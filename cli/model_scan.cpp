@@ -9,6 +9,7 @@
 #include "lattice/error.h"
 #include "lattice/point_file.h"
 #include "lattice/safetensors.h"
+#include "measure.h"
 #include "scan_input.h"
 
 namespace lattice::cli {
@@ -45,12 +46,6 @@ using Place = std::array<int32_t, 4>;
 Place place_at(const Tensor& coords, int64_t row) {
   const int32_t* at = coords.data<int32_t>() + row * 4;
   return {at[0], at[1], at[2], at[3]};
-}
-
-/// `scores` is f32.
-int32_t largest_channel(const Tensor& scores, int64_t row) {
-  const float* first = scores.data<float>() + row * scores.size(1);
-  return static_cast<int32_t>(std::max_element(first, first + scores.size(1)) - first);
 }
 
 }  // namespace

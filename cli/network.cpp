@@ -200,24 +200,14 @@ void print_head(const NetworkCommand& command, const NetworkBench& bench, int64_
 void print_row(const Shared& shared, const NetworkResult& result) {
   const std::string error = result.relative_error ? fmt::format("{:.3g}", *result.relative_error) : "-";
   fmt::print("{:<10}{:>13.2f}{:>14.2f}{:>15.2f}{:>13.1f}{:>17}\n", precision_name(result.bits),
-             static_cast<double>(result.weight_bytes) / (1024 * 1024), shared.voxelize_ms, result.relations_ms,
-             result.network_ms, error);
+             mebibytes(result.weight_bytes), shared.voxelize_ms, result.relations_ms, result.network_ms, error);
 }
 
 /// The class of the largest logit of each point's voxel, -1 for a dropped point.
 std::vector<int32_t> point_classes(const Tensor& logits, const std::vector<int32_t>& point_row) {
-  const int64_t classes = logits.size(1);
-  const float* values = logits.data<float>();
   std::vector<int32_t> result;
   result.reserve(point_row.size());
-  for (const int32_t row : point_row) {
-    if (row < 0) {
-      result.push_back(-1);
-      continue;
-    }
-    const float* first = values + row * classes;
-    result.push_back(static_cast<int32_t>(std::max_element(first, first + classes) - first));
-  }
+  for (const int32_t row : point_row) result.push_back(row < 0 ? -1 : largest_channel(logits, row));
   return result;
 }
 

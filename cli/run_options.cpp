@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -15,22 +16,63 @@ const std::map<std::string, Numerics> kNumerics = {{"automatic", Numerics::autom
                                                    {"int16", Numerics::int16},
                                                    {"int8", Numerics::int8}};
 
-}  // namespace
+const std::map<std::string, BackendKind> kBackends = {{"cpu", BackendKind::cpu}, {"reference", BackendKind::reference}};
 
-void add_run_options(CLI::App& app, RunOptions& options) {
+constexpr const char* kNumericsChoices = "automatic, float32, int16 or int8";
+constexpr const char* kNumericsHelp =
+    "How packed weights are multiplied: the fastest within the bound of int16 (automatic), or as named";
+
+void add_common_options(CLI::App& app, RunOptions& options) {
   app.add_flag("--json", options.json, "Print JSON, for machines");
   app.add_option("--threads", options.threads,
                  "Threads; 0: as many as the process may run on. Results do not depend on it")
       ->capture_default_str();
-  app.add_option("--numerics", options.numerics,
-                 "How packed weights are multiplied: the fastest within the bound of "
-                 "int16 (automatic), or as named")
+}
+
+template <typename T>
+void add_pair_option(CLI::App& app, const char* name, std::vector<T>& values, const std::map<std::string, T>& words,
+                     const std::string& help, const char* choices) {
+  app.add_option(name, values, help + "; one for both runs, or one each, as A,B")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->transform(CLI::CheckedTransformer(words))
+      ->option_text(choices);
+}
+
+template <typename T>
+T value_of(const char* option, const std::vector<T>& values, size_t side) {
+  if (values.empty() || values.size() > 2) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{} takes one value for both runs or two, not {}", option, values.size()));
+  }
+  return values[std::min(side, values.size() - 1)];
+}
+
+}  // namespace
+
+void add_run_options(CLI::App& app, RunOptions& options) {
+  add_common_options(app, options);
+  app.add_option("--numerics", options.numerics, kNumericsHelp)
       ->transform(CLI::CheckedTransformer(kNumerics))
-      ->option_text("automatic, float32, int16 or int8");
+      ->option_text(kNumericsChoices);
+}
+
+void add_pair_options(CLI::App& app, PairOptions& options) {
+  add_common_options(app, options.both);
+  add_pair_option(app, "--numerics", options.numerics, kNumerics, kNumericsHelp, kNumericsChoices);
+  add_pair_option(app, "--backend", options.backends, kBackends,
+                  "What runs the model; reference is slow and sums in double", "cpu or reference");
+}
+
+RunOptions side_of(const PairOptions& options, size_t side) {
+  RunOptions result = options.both;
+  result.numerics = value_of("--numerics", options.numerics, side);
+  result.backend = value_of("--backend", options.backends, side);
+  return result;
 }
 
 Session open_session(const RunOptions& options) {
-  return Session({.backend = BackendKind::cpu, .threads = options.threads, .numerics = options.numerics});
+  return Session({.backend = options.backend, .threads = options.threads, .numerics = options.numerics});
 }
 
 void print_json(const Json& json) {

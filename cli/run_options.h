@@ -1,9 +1,11 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstddef>
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "lattice/backend_kind.h"
 #include "lattice/coords.h"
 #include "lattice/session.h"
 
@@ -17,11 +19,24 @@ struct RunOptions {
   bool json = false;
   int threads = 0;
   Numerics numerics = Numerics::automatic;
+  BackendKind backend = BackendKind::cpu;  // --backend, which only comparisons have
 };
 
 void add_run_options(CLI::App& app, RunOptions& options);
 
-/// A session on the cpu backend with the threads asked for.
+/// The options of two runs that are compared: --numerics and --backend take one value for both, or one each.
+struct PairOptions {
+  RunOptions both;
+  std::vector<Numerics> numerics = {Numerics::automatic};
+  std::vector<BackendKind> backends = {BackendKind::cpu};
+};
+
+void add_pair_options(CLI::App& app, PairOptions& options);
+
+/// Those of the first run (side 0) or of the second (1); invalid_argument where an option has more than two values.
+RunOptions side_of(const PairOptions& options, size_t side);
+
+/// A session on the backend and with the threads asked for.
 Session open_session(const RunOptions& options);
 
 /// One line on stdout. A number that is not finite becomes null; bytes that are not UTF-8 become U+FFFD.

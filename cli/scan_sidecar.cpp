@@ -42,6 +42,8 @@ class SidecarReader {
 
   /// JSON whose keys are unique: the parser alone would take the last of them.
   Json parsed(const std::string& text) const {
+    // To the JSON parser a zero byte is the end of the text, and would hide what follows it.
+    if (text.find('\0') != std::string::npos) reject("it is not valid JSON: it holds a zero byte");
     std::vector<std::set<std::string>> keys;
     const auto check = [&](int, Json::parse_event_t event, const Json& value) {
       if (event == Json::parse_event_t::object_start) keys.emplace_back();

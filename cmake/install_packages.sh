@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing take, those that are missing; for demo.sh and test.sh.
 # With --arm also what runs the kernels of 64-bit ARM in tests: a cross compiler and an emulator.
+# With --fuzz also clang and its run-time library, which the fuzzers take.
 # Needs apt-get, and sudo only where something is missing and the caller is not root.
 set -euo pipefail
 export LC_ALL=C
@@ -11,7 +12,13 @@ packages=(
   libcli11-dev                                                           # the command
   libgtest-dev libgmock-dev libsimde-dev                                 # the tests
 )
-if [ "${1:-}" = --arm ]; then packages+=(g++-aarch64-linux-gnu qemu-user-static googletest); fi
+for option in "$@"; do
+  case $option in
+    --arm) packages+=(g++-aarch64-linux-gnu qemu-user-static googletest) ;;
+    --fuzz) packages+=(clang libclang-rt-dev) ;;
+    *) echo "install_packages.sh: there is no option $option; --arm and --fuzz are known" >&2; exit 2 ;;
+  esac
+done
 
 is_installed() { dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
 

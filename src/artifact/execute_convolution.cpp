@@ -48,6 +48,24 @@ void check_generative(const ConvGeometry& geometry) {
        to_string(size), to_string(stride));
 }
 
+/// The relation that the operation's function asks for.
+RelationKind relation_kind(const Kind& kind, const ConvGeometry& geometry) {
+  switch (kind.form) {
+    case Form::forward:
+    case Form::regular:
+      if (kind.has_target) return RelationKind::target;
+      if (geometry.is_pointwise()) return RelationKind::pointwise;
+      return kind.form == Form::regular ? RelationKind::regular : RelationKind::forward;
+    case Form::submanifold:
+      return RelationKind::submanifold;
+    case Form::transposed:
+      return kind.has_target ? RelationKind::target_transposed : RelationKind::transposed;
+    case Form::generative:
+      break;
+  }
+  return RelationKind::generative;
+}
+
 Triple output_stride(Form form, const ConvGeometry& geometry, const Triple& stride, std::string_view operation) {
   if (form == Form::submanifold) return stride;
   const bool coarser = form == Form::forward || form == Form::regular;
@@ -57,14 +75,13 @@ Triple output_stride(Form form, const ConvGeometry& geometry, const Triple& stri
 /// A convolution's geometry and where its values are.
 struct Call {
   Form form;
-  ConvGeometry geometry;
-  Slots input;
-  Slot target = kNoSlot;
+  Reach reach;
   Slots result;
   bool derives_support = false;
 
   SparseTensor operator()(Run& run, const SparseTensor& x, const ConvWeight& weight, const Epilogue& epilogue) const {
-    const Support given = target == kNoSlot ? nullptr : run.support(target);
+    const ConvGeometry& geometry = reach.geometry;
+    const Support given = reach.target == kNoSlot ? nullptr : run.support(reach.target);
     switch (form) {
       case Form::forward:
         return conv3d(run.session, x, weight, geometry, given, epilogue);
@@ -88,26 +105,26 @@ struct Call {
 
 Call call_of(Planner& planner, const Kind& kind) {
   const Operation& operation = planner.operation();
-  Call call = {.form = kind.form, .geometry = geometry_of(operation, kind.form), .input = {}, .result = {}};
-  if (kind.form == Form::generative) check_generative(call.geometry);
-  call.input = planner.sparse(0);
-  check_feature_type(planner.dtype(call.input));
-  const Triple stride = output_stride(kind.form, call.geometry, planner.stride(call.input), operation.name);
+  Call call = {.form = kind.form, .reach = {.geometry = geometry_of(operation, kind.form), .input = {}}, .result = {}};
+  Reach& reach = call.reach;
+  if (kind.form == Form::generative) check_generative(reach.geometry);
+  reach.kind = relation_kind(kind, reach.geometry);
+  reach.input = planner.sparse(0);
+  check_feature_type(planner.dtype(reach.input));
+  const Triple stride = output_stride(kind.form, reach.geometry, planner.stride(reach.input), operation.name);
   if (kind.has_target) {
-    call.target = planner.support_of(1);
-    const Triple& given = planner.support_facts(call.target).stride;
+    reach.target = planner.support_of(1);
+    const Triple& given = planner.support_facts(reach.target).stride;
     if (given != stride) {
       fail(ErrorCode::corrupt_file, "the target's stride {} must be the output's {}; pass a value of that lattice",
            to_string(given), to_string(stride));
     }
   }
-  const bool plain_product =
-      (kind.form == Form::forward || kind.form == Form::regular) && !kind.has_target && call.geometry.is_pointwise();
-  Slot support = kind.has_target ? call.target : call.input.support;
-  if (!kind.has_target && kind.form != Form::submanifold && !plain_product) {
+  Slot support = kind.has_target ? reach.target : reach.input.support;
+  if (!kind.has_target && reach.kind != RelationKind::submanifold && reach.kind != RelationKind::pointwise) {
     std::optional<Triple> extent;
-    if (kind.form == Form::regular && planner.extent(call.input)) {
-      extent = call.geometry.regular_extent(*planner.extent(call.input), operation.name);
+    if (kind.form == Form::regular && planner.extent(reach.input)) {
+      extent = reach.geometry.regular_extent(*planner.extent(reach.input), operation.name);
     }
     support = planner.make_support(stride, extent);
     call.derives_support = true;
@@ -190,9 +207,9 @@ void bind_convolution(Planner& planner) {
   Call call = call_of(planner, kind);
   const Operation& stored = planner.weight(weight_operand(kind));
   if (kind.form == Form::transposed && kind.has_target) refuse_packed(planner, stored);
-  const DType dtype = planner.dtype(call.input);
-  const int64_t channels = planner.channels(call.input);
-  const ConvWeight weight = planner.weights().convolution(stored, call.geometry.kernel_size(), dtype, channels);
+  const DType dtype = planner.dtype(call.reach.input);
+  const int64_t channels = planner.channels(call.reach.input);
+  const ConvWeight weight = planner.weights().convolution(stored, call.reach.geometry.kernel_size(), dtype, channels);
   const bool open = weight.is_packed() && channels == kAnySize;
   auto epilogue = std::make_shared<FusedEpilogue>();
   epilogue->constant.bias = bias_of(planner, kind, dtype, weight.out_channels());
@@ -200,11 +217,13 @@ void bind_convolution(Planner& planner) {
   epilogue->result = call.result.tensor;
   planner.define(0, call.result);
   Step& step = planner.add([call, weight, open, epilogue](Run& run) {
-    const SparseTensor x = extended(run.sparse(call.input), weight.in_channels(), open);
+    const SparseTensor x = extended(run.sparse(call.reach.input), weight.in_channels(), open);
     call.store(run, with_epilogue(run, *epilogue, [&](const Epilogue& e) { return call(run, x, weight, e); }),
                epilogue->result);
   });
   step.epilogue = std::move(epilogue);
+  step.reach = call.reach;
+  step.macs = weight.in_channels() * weight.out_channels();
 }
 
 void bind_normalized(Planner& planner) {
@@ -215,9 +234,9 @@ void bind_normalized(Planner& planner) {
   Call call = call_of(planner, kind);
   const Operation& stored = planner.weight(weight_operand(kind));
   refuse_packed(planner, stored);
-  const DType dtype = planner.dtype(call.input);
+  const DType dtype = planner.dtype(call.reach.input);
   const ConvWeight given =
-      planner.weights().convolution(stored, geometry.kernel_size(), dtype, planner.channels(call.input));
+      planner.weights().convolution(stored, geometry.kernel_size(), dtype, planner.channels(call.reach.input));
   const Tensor dense = given.dense().to(DType::f32);
   const ConvWeight weight = dtype == DType::f32 ? given : ConvWeight(dense), squares = squared(dense);
   const Tensor bias = bias_of(planner, kind, dtype, weight.out_channels());
@@ -225,13 +244,15 @@ void bind_normalized(Planner& planner) {
   const auto eps = attribute<float>(planner.operation(), "eps");
   call.result = planner.make_features(call.result.support, dtype, weight.out_channels());
   planner.define(0, call.result);
-  planner.add([=](Run& run) {
-    const SparseTensor x = run.sparse(call.input);
+  Step& step = planner.add([=](Run& run) {
+    const SparseTensor x = run.sparse(call.reach.input);
     const SparseTensor sums = call(run, x.with_features(x.features().to(DType::f32)), weight, {});
     const SparseTensor norms = call(run, x.with_features(ones(x.rows())), squares, {});
     const Tensor y = normalized(sums.features(), norms.features(), eps, wide_bias).to(dtype);
     call.store(run, sums.with_features(y), call.result.tensor);
   });
+  step.reach = call.reach;
+  step.macs = (weight.in_channels() + 1) * weight.out_channels();  // the sums, and one channel of squares
 }
 
 }  // namespace lattice::artifact

@@ -78,6 +78,7 @@ void bind_linear(Planner& planner) {
         with_epilogue(run, *epilogue, [&](const Epilogue& e) { return linear(run.session, x, weight, e); });
   });
   step.epilogue = std::move(epilogue);
+  step.macs = weight.in_channels() * weight.out_channels();
 }
 
 void bind_embedding(Planner& planner) {

@@ -40,7 +40,7 @@ void add_upsampling(Planner& planner, const Slots& input, const ConvGeometry& ge
   const bool has_target = planner.operands() == 2;
   const Slots result = planner.make_features(support, planner.dtype(input), planner.channels(input));
   planner.define(0, result);
-  planner.add([=](Run& run) {
+  Step& step = planner.add([=](Run& run) {
     const SparseTensor x = run.sparse(input);
     const Support target = has_target ? run.support(support) : nullptr;
     if (!has_target) check_sites(*x.support(), geometry);
@@ -48,6 +48,8 @@ void add_upsampling(Planner& planner, const Slots& input, const ConvGeometry& ge
     if (!has_target) check_physical(*y.support());
     run.store(result, y);
   });
+  step.reach = {has_target ? RelationKind::target_transposed : RelationKind::transposed, geometry, input,
+                has_target ? support : kNoSlot};
 }
 
 }  // namespace
@@ -66,11 +68,12 @@ void bind_pool(Planner& planner) {
   const Slot support = planner.make_support(geometry.coarser_stride(planner.stride(input), operation.name), extent);
   const Slots result = planner.make_features(support, planner.dtype(input), planner.channels(input));
   planner.define(0, result);
-  planner.add([=](Run& run) {
+  Step& step = planner.add([=](Run& run) {
     const SparseTensor y = pool3d(run.session, run.sparse(input), mode, geometry, rule);
     check_physical(*y.support());
     run.store(result, y);
   });
+  step.reach = {rule == SupportRule::regular ? RelationKind::regular : RelationKind::forward, geometry, input, kNoSlot};
 }
 
 void bind_pool_transpose(Planner& planner) {

@@ -80,6 +80,7 @@ Step joined(Step first, const Step& second) {
   // What this very step writes is not to be there before.
   std::erase_if(first.support_reads, [&](Slot slot) { return contains(first.support_writes, slot); });
   first.fused.push_back(second.operation);
+  first.weights = first.weights + second.weights;
   return first;
 }
 

@@ -7,8 +7,11 @@
 #include <vector>
 
 #include "artifact/graph.h"
+#include "artifact/weights.h"
+#include "lattice/conv_geometry.h"
 #include "lattice/epilogue.h"
 #include "lattice/model.h"
+#include "lattice/relation.h"
 #include "lattice/sparse_tensor.h"
 
 // A graph as a list of steps over slots. A sparse value is two slots, its support and its features, so that decompose
@@ -78,6 +81,14 @@ struct SumPart {
 };
 using EpiloguePart = std::variant<std::monostate, NormPart, SumPart, Activation>;
 
+/// From where a convolution or pooling gathers: the relation that it asks the session for.
+struct Reach {
+  RelationKind kind = RelationKind::pointwise;
+  ConvGeometry geometry;
+  Slots input;
+  Slot target = kNoSlot;  // of the kinds that take one
+};
+
 struct Step {
   const Operation* operation = nullptr;
   Execute execute;
@@ -86,6 +97,9 @@ struct Step {
   std::shared_ptr<FusedEpilogue> epilogue;        // of steps that have one
   EpiloguePart part;                              // what this step would be in the epilogue of the one before
   std::vector<const Operation*> fused;            // operations that run within this step
+  std::optional<Reach> reach;                     // of convolutions and poolings
+  int64_t macs = 0;                               // multiplications an edge; of a linear layer, a row
+  WeightSize weights;                             // a weight that several steps share counts at the first
 };
 
 /// A sparse or dense output and its slots.
@@ -100,7 +114,7 @@ struct Plan {
   std::vector<Slot> arguments;  // of the entry function's arguments
   std::vector<OutputSlots> outputs;
   std::vector<Step> steps;
-  int64_t weight_bytes = 0;
+  WeightSize weights;
 };
 
 /// Moves norms, sums and activations into the epilogue of the step that makes their only operand, then notes for every

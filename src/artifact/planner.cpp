@@ -67,7 +67,7 @@ Plan Planner::plan() && {
     }
   }
   bind_results();
-  plan_.weight_bytes = weights_.nbytes();
+  plan_.weights = weights_.size();
   fuse(plan_);
   find_lifetimes(plan_);
   return std::move(plan_);
@@ -108,7 +108,10 @@ void Planner::bind(const Operation& operation) {
     weight_operations_[static_cast<size_t>(operation.results.at(0))] = &operation;
     return;
   }
+  const WeightSize before = weights_.size();
+  const size_t steps = plan_.steps.size();
   bind_of(operation.name)(*this);
+  if (plan_.steps.size() > steps) plan_.steps.back().weights = weights_.size() - before;
 }
 
 const Slots& Planner::slots_of(size_t operand) const {

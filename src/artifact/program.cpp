@@ -5,6 +5,7 @@
 #include "artifact/planner.h"
 #include "artifact/supports.h"
 #include "fail.h"
+#include "lattice/session.h"
 
 namespace lattice::artifact {
 namespace {
@@ -48,6 +49,13 @@ void check_input(const ModelInput& input, const Tensor& given) {
 }
 
 }  // namespace
+
+std::shared_ptr<const Relation> relation_of(const Step& step, const Run& run) {
+  if (!step.reach || step.reach->kind == RelationKind::pointwise) return nullptr;
+  const auto& [kind, geometry, input, target] = *step.reach;
+  const auto support = [&](Slot slot) { return slot == kNoSlot ? nullptr : run.supports[static_cast<size_t>(slot)]; };
+  return run.session.relate(kind, support(input.support), geometry, support(target), step.operation->name).relation;
+}
 
 Program::Program(Graph graph, StoredTensors stored)
     : graph_(std::move(graph)), plan_(Planner(graph_, Weights(std::move(stored))).plan()) {

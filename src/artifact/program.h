@@ -39,6 +39,10 @@ class Program {
   std::vector<ModelOutput> outputs_;
 };
 
+/// The relation that a step asks the session for, from before or after the step while its supports are there; null for
+/// one that needs none. Throws as Session::relate.
+std::shared_ptr<const Relation> relation_of(const Step& step, const Run& run);
+
 /// A model from a graph in memory.
 inline Model make_model(Graph graph, StoredTensors stored) {
   return Model(std::make_shared<const Program>(std::move(graph), std::move(stored)));

@@ -83,7 +83,7 @@ Tensor Weights::dense(const Operation& weight, DType dtype, std::string_view sha
     reject(key, "it has shape {}, but must be {} with sizes above 0", to_string(tensor.shape()), shape_rule);
   }
   check_dtype(key, tensor.dtype(), dtype);
-  nbytes_ += static_cast<int64_t>(tensor.nbytes());
+  size_ = size_ + WeightSize{tensor.elements(), static_cast<int64_t>(tensor.nbytes())};
   return tensor;
 }
 
@@ -138,7 +138,8 @@ QuantizedWeight Weights::packed(const Operation& weight, const Triple& kernel_si
            channels);
   }
   const int64_t groups = (channels + group_size - 1) / group_size;  // groups of padding alone are cut away
-  nbytes_ += static_cast<int64_t>(words.nbytes() + scales.nbytes() + biases.nbytes());
+  size_ = size_ + WeightSize{taps * words.size(out_axis) * channels,
+                             static_cast<int64_t>(words.nbytes() + scales.nbytes() + biases.nbytes())};
   return QuantizedWeight::from_arrays(first_of_axis(words, channel_axis, groups * group_size / codes_per_word),
                                       first_of_axis(scales, channel_axis, groups),
                                       first_of_axis(biases, channel_axis, groups), bits, group_size, kernel_size,

@@ -12,6 +12,13 @@
 
 namespace lattice::artifact {
 
+/// Weights by count, and by the bytes that they take as stored.
+struct WeightSize {
+  int64_t parameters = 0, bytes = 0;
+  WeightSize operator+(const WeightSize& more) const { return {parameters + more.parameters, bytes + more.bytes}; }
+  WeightSize operator-(const WeightSize& less) const { return {parameters - less.parameters, bytes - less.bytes}; }
+};
+
 /// The stored tensor of a key, in memory of its own; nothing where there is none.
 using StoredTensors = std::function<std::optional<Tensor>(const std::string& key)>;
 
@@ -35,8 +42,8 @@ class Weights {
 
   static bool is_packed(const Operation& weight);
 
-  /// Parameters, and bytes as stored, of what was bound.
-  int64_t nbytes() const noexcept { return nbytes_; }
+  /// Of what was bound so far; what several operations use alike counts once.
+  const WeightSize& size() const noexcept { return size_; }
 
  private:
   Tensor stored(const std::string& key) const;
@@ -49,7 +56,7 @@ class Weights {
   // Two operations that use one weight alike share its panels.
   using Use = std::tuple<const Operation*, int64_t, int64_t, int64_t, DType, int64_t>;
   std::map<Use, ConvWeight> made_;
-  mutable int64_t nbytes_ = 0;
+  mutable WeightSize size_;
 };
 
 }  // namespace lattice::artifact

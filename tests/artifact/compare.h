@@ -32,13 +32,20 @@ inline void expect_matrix(const std::string& what, const Tensor& found, const or
   }
 }
 
+/// What the plan says of a step's relation is what the step asked for: the session has it already.
+inline void expect_relation_known(const Step& step, const Run& run) {
+  const int64_t known = run.session.relations();
+  relation_of(step, run);
+  EXPECT_EQ(run.session.relations(), known) << step.operation->name;
+}
+
 /// Runs a graph on both backends and compares every output, rows in the order of the page, with the evaluator.
 inline void expect_as_evaluated(const GraphBuilder& graph, double extra = 0) {
   const Model model = graph.model();
   const oracle::GraphEvaluator expected(graph.graph, graph.weights, graph.inputs);
   for (const BackendKind backend : {BackendKind::cpu, BackendKind::reference}) {
     Session session({.backend = backend, .threads = 1, .numerics = Numerics::float32});
-    const NamedTensors results = model.run(session, graph.inputs);
+    const NamedTensors results = model.program().run(session, graph.inputs, expect_relation_known);
     for (size_t i = 0; i < model.outputs().size(); ++i) {
       const std::string& name = model.outputs()[i].name;
       const oracle::Value& value = expected.result(i);

@@ -2,10 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "artifact/conformance.h"
-#include "artifact/small_network.h"
-#include "cli/cli_fixture.h"
-#include "cli/scan_sidecar.h"
-#include "lattice/error.h"
+#include "cli/model_fixture.h"
 #include "lattice/point_file.h"
 
 namespace lattice {
@@ -14,14 +11,10 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-class RunTest : public CliTest {
+class RunTest : public ModelCliTest {
  protected:
   void SetUp() override {
-    CliTest::SetUp();
-    artifact::write_artifact(artifact::SmallNetwork(4).graph(), files() / "model");
-    write("model/scan.json", R"({"voxel_size": 0.2, "columns": ["x", "z", "intensity"], "offset": [0, 0, 0.5],
-                                 "scale": [1, 2, 2], "classes": ["a", "b", "c", "d"],
-                                 "colours": [[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 9, 9]]})");
+    ModelCliTest::SetUp();
     write_scan("second.bin");
   }
 };
@@ -45,7 +38,7 @@ TEST_F(RunTest, tensors_or_scans_but_whole) {
   expect_failure(2, "run model scan.bin --out-dir out --format jpg", "--format");
   expect_failure(3, "run nothing scan.bin --out-dir out", "nothing is no folder");
   expect_failure(3, "run model --inputs missing --output y", "missing");
-  EXPECT_THAT(file_names(), ElementsAre("model", "scan.bin", "second.bin"));
+  EXPECT_THAT(file_names(), ElementsAre("line.safetensors", "model", "scan.bin", "second.bin"));
 }
 
 TEST_F(RunTest, wrong_inputs_leave_no_output) {
@@ -94,67 +87,6 @@ TEST_F(RunTest, a_bad_scan_is_skipped_and_told) {
   std::filesystem::create_directory(files() / "a");
   write_scan("a/scan.bin");
   expect_failure(2, "run model scan.bin a/scan.bin --out-dir out", "would both be written");
-}
-
-TEST_F(RunTest, inspect_shows_steps_and_their_costs) {
-  auto shown = run_json("inspect model");
-  EXPECT_EQ(shown["steps"], 9);
-  EXPECT_EQ(shown["fused"], 10);
-  EXPECT_EQ(shown["operations"]["batch_norm"], 5);
-  EXPECT_EQ(shown["outputs"][0]["name"], "y");
-  EXPECT_FALSE(shown.contains("plan"));
-  shown = run_json("inspect model --profile scan.bin");
-  ASSERT_EQ(shown["plan"].size(), 9U);
-  EXPECT_EQ(shown["plan"][1]["step"], "subm_conv3d + batch_norm + activation");
-  EXPECT_GT(shown["plan"][1]["rows"], 0);
-  EXPECT_THAT(run("inspect model --plan").out, HasSubstr("conv3d + batch_norm + activation"));
-}
-
-TEST_F(RunTest, compare_tells_how_far_two_models_differ) {
-  const auto same = run_json("compare model model scan.bin --repeat 1");
-  EXPECT_EQ(same["outputs"]["y.features"]["relative_error"], 0.0);
-  EXPECT_EQ(same["outputs"]["y.features"]["same_label"], 1.0);
-  EXPECT_EQ(same["weight_bytes"][0], same["weight_bytes"][1]);
-  artifact::write_artifact(artifact::SmallNetwork(5).graph(), files() / "other");
-  std::filesystem::copy_file(files() / "model" / "scan.json", files() / "other" / "scan.json");
-  expect_failure(2, "compare model other scan.bin", "outputs must match");
-}
-
-TEST_F(RunTest, sidecar_is_checked) {
-  const auto expect_refused = [](const std::string& text, const std::string& part) {
-    try {
-      cli::parse_sidecar(text, "scan.json");
-      ADD_FAILURE() << text << " was taken";
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::corrupt_file);
-      EXPECT_THAT(error.what(), HasSubstr(part)) << text;
-    }
-  };
-  expect_refused("", "valid JSON");
-  expect_refused("[]", "one object");
-  expect_refused(R"({"voxel": 1})", "no key voxel");
-  expect_refused(R"({"voxel_size": 1, "voxel_size": 2})", "twice");
-  expect_refused(R"({"voxel_size": 0})", "above 0");
-  expect_refused(R"({"voxel_size": [1, 2]})", "one number or three");
-  expect_refused(R"({"voxel_size": "1"})", "voxel_size");
-  expect_refused(R"({"voxel_size": 1e99})", "beyond float32");
-  expect_refused(R"({"columns": [1]})", "strings");
-  expect_refused(R"({"columns": ["x"], "scale": [1, 2]})", "scale has 2");
-  expect_refused(R"({"classes": ["a"], "colours": [[1, 2]]})", "[r, g, b]");
-  expect_refused(R"({"classes": ["a"], "colours": [[1, 2, 256]]})", "0 to 255");
-  expect_refused(R"({"colours": [[1, 2, 3]]})", "colours has 1");
-  expect_refused(R"({"upper": 1})", "needs a voxel_size");
-  expect_refused(R"({"voxel_size": 1, "upper": [1, 1, 0]})", "above origin");
-  expect_refused(R"({"voxel_size": 1, "upper": [1, 1, 3e9]})", "above origin");
-  expect_refused(R"({"voxel_size": 1, "upper": [1, 1]})", "one number or three");
-  expect_refused(R"({"most_points": 0})", "most_points must be a whole number from 1");
-  expect_refused(R"({"most_voxels": 1.5})", "most_voxels must be a whole number from 1");
-  expect_refused(R"({"most_voxels": 3000000000})", "to 2^31 - 1");
-  EXPECT_EQ(cli::parse_sidecar(R"({"voxel_size": [1, 2, 3]})", "scan.json").voxel_size->at(2), 3.0F);
-  write("model/scan.json", "{}");
-  expect_failure(2, "run model scan.bin --out-dir out", "voxel_size");
-  write("model/scan.json", R"({"voxel_size": 1, "columns": ["x"]})");
-  expect_failure(2, "run model scan.bin --out-dir out", "3 channels");
 }
 
 }  // namespace

@@ -1,0 +1,106 @@
+#include "model_steps.h"
+
+#include <chrono>
+#include <memory>
+#include <set>
+#include <utility>
+
+namespace lattice::cli {
+namespace {
+
+using artifact::Run;
+using artifact::Step;
+using Clock = std::chrono::steady_clock;
+
+double milliseconds(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double, std::milli>(to - from).count();
+}
+
+int64_t bytes_alive(const Run& run) {
+  int64_t bytes = 0;
+  for (const Tensor& tensor : run.tensors) bytes += tensor.defined() ? static_cast<int64_t>(tensor.nbytes()) : 0;
+  for (const Support& support : run.supports) bytes += support ? support->rows() * int64_t{sizeof(Coord)} : 0;
+  return bytes;
+}
+
+/// Measures the steps of one run from between them: the relation of a step is asked for before the step, which then
+/// finds it in the session, so that both have times of their own.
+class StepMeter {
+ public:
+  explicit StepMeter(const artifact::Plan& plan) : plan_(plan) { costs_.emplace_back(); }
+
+  void begin() { start_ = last_ = Clock::now(); }
+
+  void done(const Step& step, const Run& run) {
+    StepCost& cost = costs_.back();
+    cost.ms = milliseconds(last_, Clock::now());
+    const Tensor& result = run.tensors[static_cast<size_t>(result_slot(step))];
+    cost.rows = result.rank() > 0 ? result.size(0) : 0;
+    if (step.macs > 0 && !has_relation_) cost.edges = cost.rows;
+    cost.flop = 2 * cost.edges * step.macs;
+    cost.bytes_alive = bytes_alive(run);
+    cost.relation_bytes = run.session.relation_bytes();
+  }
+
+  /// Call last: from here on the time is the next step's.
+  void next(const Run& run) {
+    if (costs_.size() == plan_.steps.size()) return;
+    const Step& step = plan_.steps[costs_.size()];
+    const Clock::time_point begin = Clock::now();
+    StepCost cost = {.start_ms = milliseconds(start_, begin)};
+    const auto relation = artifact::relation_of(step, run);
+    const double relation_ms = milliseconds(begin, Clock::now());
+    has_relation_ = relation != nullptr;
+    if (has_relation_) cost.edges = relation->edges();
+    if (has_relation_ && met_.insert(relation).second) cost.relation_ms = relation_ms;
+    costs_.push_back(cost);
+    last_ = Clock::now();
+  }
+
+  std::vector<StepCost> costs() && { return std::move(costs_); }
+
+ private:
+  const artifact::Plan& plan_;
+  Clock::time_point start_, last_;
+  bool has_relation_ = false;  // the step that runs
+  std::set<std::weak_ptr<const Relation>, std::owner_less<>> met_;
+  std::vector<StepCost> costs_;
+};
+
+}  // namespace
+
+std::string step_name(const Step& step) {
+  std::string name = step.operation->name;
+  for (const artifact::Operation* fused : step.fused) name += " + " + fused->name;
+  return name;
+}
+
+const std::string& value_name(const artifact::Graph& graph, const Step& step) {
+  const artifact::Operation& last = step.fused.empty() ? *step.operation : *step.fused.back();
+  return graph.values[static_cast<size_t>(last.results.front())].name;
+}
+
+artifact::Slot result_slot(const Step& step) {
+  return step.tensor_writes.empty() ? step.tensor_reads.front() : step.tensor_writes.front();
+}
+
+std::vector<StepCost> measure_steps(const Model& model, Session& session, const NamedTensors& inputs,
+                                    const artifact::Program::Observe& look) {
+  if (model.program().plan().steps.empty()) return {};
+  StepMeter meter(model.program().plan());
+  meter.begin();
+  model.program().run(session, inputs, [&](const Step& step, const Run& run) {
+    meter.done(step, run);
+    if (look) look(step, run);
+    meter.next(run);
+  });
+  return std::move(meter).costs();
+}
+
+double total_ms(const std::vector<StepCost>& costs) {
+  double sum = 0;
+  for (const StepCost& cost : costs) sum += cost.all_ms();
+  return sum;
+}
+
+}  // namespace lattice::cli
