@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -77,6 +78,17 @@ class DistinctBlocks {
     if (missing(slot, bit) == 0) return;
     table_[slot].cells |= bit;
     append(coord);
+  }
+  /// Adds cells of an entry's block that are not there, from the lowest on or, where they fall, from the highest.
+  void add(Slot slot, uint64_t missing, bool falling) {
+    Entry& entry = table_[slot];
+    entry.cells |= missing;
+    while (missing != 0) {
+      const int cell = falling ? 63 - std::countl_zero(missing) : std::countr_zero(missing);
+      missing &= ~(uint64_t{1} << cell);
+      append({entry.block.batch, entry.block.x * Block::kSide + (cell >> 4),
+              entry.block.y * Block::kSide + (cell >> 2 & 3), entry.block.z * Block::kSide + (cell & 3)});
+    }
   }
   void add(const Coord& coord) {
     reserve(1);

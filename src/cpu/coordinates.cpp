@@ -238,12 +238,7 @@ std::vector<Coord> merged_coords(const CoordSet& source, int64_t expected, const
       merged.reserve(1);
       const DistinctBlocks::Slot slot = merged.find(
           {c.batch, static_cast<int32_t>(x_block), static_cast<int32_t>(y_block), static_cast<int32_t>(z_block)});
-      if (merged.missing(slot, cells) == 0) continue;
-      for_outputs(axes[0].unclipped(c.x), axes[1].unclipped(c.y), axes[2].unclipped(c.z),
-                  [&](int64_t x, int64_t y, int64_t z, int64_t, int64_t, int64_t) {
-                    merged.add(slot, Block::cell(x, y, z),
-                               {c.batch, static_cast<int32_t>(x), static_cast<int32_t>(y), static_cast<int32_t>(z)});
-                  });
+      merged.add(slot, merged.missing(slot, cells), axes[0].step() < 0);
       continue;
     }
     const Reached xs = axes[0].from(c.x), ys = axes[1].from(c.y), zs = axes[2].from(c.z);
