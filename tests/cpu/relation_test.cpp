@@ -103,6 +103,28 @@ TEST(Relation, AgreesForKeysOfEveryWidth) {
   }
 }
 
+// A set's blocks are found through tables over its ranges, unless these were large beside the set.
+TEST(Relation, AgreesWhereTablesWouldBeLarge) {
+  constexpr int32_t kFar = 1 << 24;
+  struct Shape {
+    const char* name;
+    Coord outlier;
+  };
+  for (const auto& [name, outlier] :
+       {Shape{"none far", {0, 1, 1, 1}}, Shape{"far in x", {1, kFar, 1, 1}}, Shape{"far in batch", {kFar, 1, 1, 1}},
+        Shape{"far above the others", {0, 1, 1, kFar}}, Shape{"far below", {1, 1, 1, -kFar}}}) {
+    std::vector<Coord> coords = scattered(8, 900, -4, 10, false);
+    coords.push_back({outlier.batch, 1, 1, 2});
+    coords.push_back(outlier);
+    coords.push_back({outlier.batch, outlier.x, outlier.y, outlier.z + 1});
+    expect_agreement(RelationKind::submanifold, coords, {.kernel_size = 3}, name);
+    expect_agreement(RelationKind::submanifold, coords, {.kernel_size = 5}, name);
+    expect_agreement(RelationKind::forward, coords, {.kernel_size = 2, .stride = 2}, name);
+    expect_agreement(RelationKind::regular, coords, {.kernel_size = 3, .stride = 2, .padding = 1}, name);
+    expect_agreement(RelationKind::transposed, coords, {.kernel_size = 3, .stride = 2}, name);
+  }
+}
+
 TEST(Relation, TurnsTheEdgesOfAnotherRound) {
   const std::vector<Coord> unique = scattered(3, 6000, -12, 26, false);
   const std::vector<Coord> repeated = scattered(4, 6000, -7, 14, true);
