@@ -10,7 +10,7 @@ packages=(
   g++ cmake ninja-build pkg-config                                       # tools
   libfmt-dev libtbb-dev nlohmann-json3-dev libpng-dev liblzf-dev         # the library
   libcli11-dev                                                           # the command
-  libgtest-dev libgmock-dev libsimde-dev                                 # the tests
+  libgtest-dev libgmock-dev libsimde-dev python3-numpy                   # the tests
 )
 for option in "$@"; do
   case $option in

@@ -245,8 +245,7 @@ std::vector<Coord> merged_coords(const CoordSet& source, int64_t expected, const
     const auto output = [&](int64_t x, int64_t y, int64_t z) {
       return Coord{c.batch, narrow(x, row, c, operation), narrow(y, row, c, operation), narrow(z, row, c, operation)};
     };
-    const int64_t most = std::max({xs.count, ys.count, zs.count});
-    if (most == 1 || most > ReachedBlocks::kMost) {
+    if (std::max({xs.count, ys.count, zs.count}) > ReachedBlocks::kMost) {
       for_outputs(xs, ys, zs,
                   [&](int64_t x, int64_t y, int64_t z, int64_t, int64_t, int64_t) { merged.add(output(x, y, z)); });
       continue;

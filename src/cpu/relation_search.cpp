@@ -116,8 +116,8 @@ class NarrowBox {
       for (int i = x == 0 ? kLowest : 0; i < (x == 2 ? kLowest : Block::kSide); ++i) {
         const auto at = static_cast<size_t>(i);
         const uint64_t low = rows[0][at] | static_cast<uint64_t>(rows[1][at]) << 32;
-        slices_[static_cast<size_t>(x) * Block::kSide + at] = low >> (kLowest * 8) | static_cast<uint64_t>(rows[2][at])
-                                                                                         << 1 << (63 - kLowest * 8);
+        const uint64_t high = static_cast<uint64_t>(rows[2][at]) << 1 << (63 - kLowest * 8);
+        slices_[static_cast<size_t>(x) * Block::kSide + at] = low >> (kLowest * 8) | high;
       }
     }
   }
@@ -133,7 +133,8 @@ class NarrowBox {
            (high & kEveryRow * ((1U << kLowest) - 1)) << (8 - kLowest);
   }
 
-  std::array<uint64_t, static_cast<size_t>(kSide)* Block::kSide> slices_ = {};
+  static constexpr size_t kSlices = static_cast<size_t>(kSide) * Block::kSide;
+  std::array<uint64_t, kSlices> slices_ = {};
 };
 
 /// A box as slices of rows of 16 bits (see Stencil): up to four blocks on each axis.
@@ -179,9 +180,10 @@ class WideBox {
     return {lower[0], lower[1], upper[0], upper[1]};
   }
 
-  std::array<int, 3> blocks_;
   // Four rows a quad, four quads a slice. A quad is read together with the one after it.
-  std::array<uint64_t, Stencil::kBoxCells* Stencil::kMostBlocks + 1> quads_ = {};
+  static constexpr size_t kQuads = static_cast<size_t>(Stencil::kBoxCells) * Stencil::kMostBlocks + 1;
+  std::array<uint64_t, kQuads> quads_ = {};
+  std::array<int, 3> blocks_;
 };
 
 /// Edges of kernels that keep to a box of blocks.

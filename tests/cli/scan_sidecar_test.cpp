@@ -48,6 +48,35 @@ TEST_F(ModelCliTest, sidecar_is_checked) {
   expect_failure(2, "run model scan.bin --out-dir out", "3 channels");
 }
 
+TEST(ScanSidecar, is_read_as_it_was_written) {
+  const TempFolder folder;
+  const cli::ScanSidecar written = {.voxel_size = {{0.075F, 0.1F, 1e-3F}},
+                                    .origin = {-54, 0.3F, 1e7F},
+                                    .upper = {{54, 1, 1.1e7F}},
+                                    .most_points = 10,
+                                    .most_voxels = 160000,
+                                    .columns = {"x", "ring"},
+                                    .offset = {0.1F, 2},
+                                    .scale = {1, 1 / 3.0F},
+                                    .classes = {"a \"b\"", "c"},
+                                    .colours = {{1, 2, 3}, {255, 0, 9}}};
+  cli::write_sidecar(folder.path(), written);
+  const cli::ScanSidecar read = cli::read_sidecar(folder.path());
+  EXPECT_EQ(read.voxel_size, written.voxel_size);
+  EXPECT_EQ(read.origin, written.origin);
+  EXPECT_EQ(read.upper, written.upper);
+  EXPECT_EQ(read.most_points, written.most_points);
+  EXPECT_EQ(read.most_voxels, written.most_voxels);
+  EXPECT_EQ(read.columns, written.columns);
+  EXPECT_EQ(read.offset, written.offset);
+  EXPECT_EQ(read.scale, written.scale);
+  EXPECT_EQ(read.classes, written.classes);
+  EXPECT_EQ(read.colours, written.colours);
+  cli::write_sidecar(folder.path(), {});
+  EXPECT_EQ(cli::read_sidecar(folder.path()).voxel_size, std::nullopt);
+  EXPECT_EQ(cli::read_sidecar(folder.path()).upper, std::nullopt);
+}
+
 TEST(ScanSidecar, hostile_texts_are_refused) {
   // Deep nesting, numbers beyond float32 or below 0 where a byte is asked for, bytes that are not UTF-8.
   const std::string deep(1 << 18, '[');
