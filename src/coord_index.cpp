@@ -4,99 +4,81 @@
 #include <bit>
 #include <numeric>
 
-#include "coord_sort.h"
+#include "block_numbers.h"
 
 namespace lattice {
 namespace {
-
-/// Fills `before` from `cells`.
-void count_rows(Block& block) {
-  // Sums of two bits, then of four: how many cells each row holds, a nibble a row.
-  uint64_t counts = block.cells - (block.cells >> 1 & 0x5555555555555555);
-  counts = (counts & 0x3333333333333333) + (counts >> 2 & 0x3333333333333333);
-  const uint64_t even = counts & 0x0F0F0F0F0F0F0F0F, odd = counts >> 4 & 0x0F0F0F0F0F0F0F0F;
-  // The product's byte i is the sum of the bytes 0 .. i; shifted, that of the bytes before it. At most 64, no carry.
-  block.before[0] = ((even + odd) * 0x0101010101010101) << 8;
-  block.before[1] = block.before[0] + even;
-}
 
 /// How many places a table over a set's ranges may have: 64 bytes a row, which a scan's ranges keep far below.
 int64_t most_places(size_t rows) {
   return static_cast<int64_t>(rows) * 16 + 4096;
 }
 
+int cell_of(const Coord& c) {
+  return Block::cell(c.x, c.y, c.z);
+}
+
 }  // namespace
 
-CoordIndex::CoordIndex(std::span<const Coord> coords, int threads, const ForEach& for_each) {
-  const ForEach in_turn = [](int64_t count, const std::function<void(int64_t)>& task) {
-    for (int64_t i = 0; i < count; ++i) task(i);
-  };
-  const bool alone = threads == 1 || !for_each;
-  with_sorted_coords(coords, alone ? 1 : threads, alone ? in_turn : for_each, [this](auto& sorted) { build(sorted); });
+CoordIndex::CoordIndex(std::span<const Coord> coords) {
+  sort(coords);
   list_heights();
   place_columns();
 }
 
-template <typename Sorted>
-void CoordIndex::build(Sorted& sorted) {
-  const size_t rows = sorted.size();
-  order_.resize(rows);
-  cells_.resize(rows);
-  const auto block_key = [&](size_t i) { return sorted.key(i) >> Block::kCellBits; };
-  const auto cell_of = [&](size_t i) { return static_cast<int>(sorted.key(i) & (Block::kCells - 1)); };
-  const int column_shift = sorted.frame().y_shift - Block::kCellBits;
-  size_t block_count = 0;
-  for (size_t i = 0; i < rows; ++i) block_count += i == 0 || block_key(i) != block_key(i - 1) ? 1 : 0;
-  blocks_.reserve(block_count + 1);
-
-  size_t places = 0;
-  auto previous = block_key(0);
-  for (size_t first = 0, last = 0; first < rows; first = last) {
-    const auto key = block_key(first);
-    uint64_t held = 0, repeated = 0;
-    for (; last < rows && block_key(last) == key; ++last) {
-      const uint64_t bit = uint64_t{1} << cell_of(last);
-      repeated |= held & bit;
-      held |= bit;
-    }
-    const Coord at = sorted.frame().block_of(sorted.key(first));
-    if (first == 0 || (key ^ previous) >> column_shift != 0) {
+void CoordIndex::sort(std::span<const Coord> coords) {
+  const BlockNumbers numbers = BlockNumbers::of(coords);
+  const Coord* previous = nullptr;
+  blocks_.reserve(numbers.blocks.size() + 1);
+  for (const Coord& at : numbers.blocks) {
+    if (previous == nullptr || at.y != previous->y || at.x != previous->x || at.batch != previous->batch) {
       columns_.push_back(
           {.batch = at.batch, .x = at.x, .y = at.y, .first_block = static_cast<int32_t>(blocks_.size())});
     }
-    previous = key;
-    Block& block = blocks_.emplace_back(Block{.cells = held, .z = at.z, .first = static_cast<int32_t>(places)});
-    count_rows(block);
-    if (repeated != 0) {
-      sorted.sort(first, last);
-      if (positions_.empty()) {  // until here positions were places
-        positions_.resize(places);
-        std::iota(positions_.begin(), positions_.end(), 0);
-      }
-      for (size_t i = first; i < last; ++i) {
-        order_[i] = sorted.row(i);
-        cells_[i] = static_cast<uint8_t>(cell_of(i));
-        if (i != first && sorted.key(i) == sorted.key(i - 1)) continue;
-        positions_.push_back(static_cast<int32_t>(i));
-        ++places;
-      }
-    } else {
-      // The cells alone say where each row stands.
-      for (size_t i = first; i < last; ++i) {
-        const int cell = cell_of(i);
-        const size_t position = first + static_cast<size_t>(block.rank(cell) - block.first);
-        order_[position] = sorted.row(i);
-        cells_[position] = static_cast<uint8_t>(cell);
-      }
-      for (size_t i = first; i < last && has_duplicates(); ++i) positions_.push_back(static_cast<int32_t>(i));
-      places += last - first;
-    }
+    blocks_.push_back({.cells = 0, .z = at.z, .first = 0});
+    previous = &at;
   }
   columns_.push_back({.batch = -1, .x = 0, .y = 0, .first_block = static_cast<int32_t>(blocks_.size())});
-  blocks_.push_back({.cells = 0, .z = 0, .first = static_cast<int32_t>(places)});
-  if (!has_duplicates()) return;
-  for (const int32_t position : positions_) first_rows_.push_back(order_[static_cast<size_t>(position)]);
-  positions_.push_back(static_cast<int32_t>(rows));
+  blocks_.push_back({});
+
+  for (size_t row = 0; row < coords.size(); ++row) {
+    blocks_[numbers.of_row[row]].cells |= uint64_t{1} << cell_of(coords[row]);
+  }
+  int32_t places = 0;
+  for (Block& block : blocks_) {
+    block.first = places;
+    places += std::popcount(block.cells);
+  }
+  order_.resize(coords.size());
+  cells_.resize(coords.size());
+  if (static_cast<size_t>(places) < coords.size()) return sort_copies(coords, numbers.of_row);
+  for (size_t row = 0; row < coords.size(); ++row) {
+    const int cell = cell_of(coords[row]);
+    const auto position = static_cast<size_t>(blocks_[numbers.of_row[row]].rank(cell));
+    order_[position] = static_cast<int32_t>(row);
+    cells_[position] = static_cast<uint8_t>(cell);
+  }
+}
+
+/// The rest of sort() where coordinates repeat: a counting sort of the rows by place.
+void CoordIndex::sort_copies(std::span<const Coord> coords, std::span<const uint32_t> block_of_row) {
+  const auto places = static_cast<size_t>(blocks_.back().first);
+  const auto rank_of = [&](size_t row) {
+    return static_cast<size_t>(blocks_[block_of_row[row]].rank(cell_of(coords[row])));
+  };
+  positions_.assign(places + 1, 0);
+  for (size_t row = 0; row < coords.size(); ++row) ++positions_[rank_of(row) + 1];
+  std::partial_sum(positions_.begin(), positions_.end(), positions_.begin());
+  std::vector<int32_t> next(positions_.begin(), positions_.end() - 1);
+  for (size_t row = 0; row < coords.size(); ++row) {
+    const auto position = static_cast<size_t>(next[rank_of(row)]++);
+    order_[position] = static_cast<int32_t>(row);
+    cells_[position] = static_cast<uint8_t>(cell_of(coords[row]));
+  }
+  first_rows_.reserve(places);
+  for (size_t place = 0; place < places; ++place) {
+    first_rows_.push_back(order_[static_cast<size_t>(positions_[place])]);
+  }
 }
 
 void CoordIndex::list_heights() {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -25,19 +26,10 @@ struct Block {
   uint64_t cells = 0;  // one bit a cell: whether the set holds it
   int32_t z = 0;       // the block's own place in its column
   int32_t first = 0;   // rank of its first place
-  // How many places stand before each row of four cells, eight rows a word, even ones and odd ones: what a count of
-  // bits would give, on processors where the compiler may not assume that instruction.
-  std::array<uint64_t, 2> before = {};
 
   bool holds(int cell) const noexcept { return (cells >> cell & 1) != 0; }
   /// The rank of a cell that the set holds.
-  int32_t rank(int cell) const noexcept {
-    const int row = cell >> 2;
-    const auto in_row = static_cast<uint32_t>(cells >> (cell & ~3)) & ((1U << (cell & 3)) - 1);
-    constexpr uint32_t kBitsOf0To7 = 0xE994;  // two bits each
-    return first + static_cast<int32_t>(before[row & 1] >> (row >> 1) * 8 & 255) +
-           static_cast<int32_t>(kBitsOf0To7 >> in_row * 2 & 3);
-  }
+  int32_t rank(int cell) const noexcept { return first + std::popcount(cells & ((uint64_t{1} << cell) - 1)); }
 };
 
 /// The blocks above one another at a (batch, x, y), from `first_block` to the next column's.
@@ -50,12 +42,12 @@ struct BlockColumn {
   } heights = {};
 };
 
-/// The sorted order of a coordinate set: what every relation of the set starts from. Made once by a radix sort over the
-/// bits that the set's ranges need. Places, the distinct coordinates, are ranked by block (batch, x, y, z), then cell;
-/// rows stand in that order, rows of one place in row order, so that the first copy comes first.
+/// The sorted order of a coordinate set: what every relation of the set starts from. Places, the distinct coordinates,
+/// are ranked by block (batch, x, y, z), then cell; rows stand in that order, rows of one place in row order, so that the
+/// first copy comes first. Nothing is compared for it: see BlockNumbers for the blocks; within one, its bits tell.
 class CoordIndex {
  public:
-  explicit CoordIndex(std::span<const Coord> coords, int threads = 1, const ForEach& for_each = {});
+  explicit CoordIndex(std::span<const Coord> coords);
 
   /// Rows in sorted order. A position is a place in it.
   std::span<const int32_t> order() const noexcept { return order_; }
@@ -102,8 +94,8 @@ class CoordIndex {
   }
 
  private:
-  template <typename Sorted>
-  void build(Sorted& sorted);
+  void sort(std::span<const Coord> coords);
+  void sort_copies(std::span<const Coord> coords, std::span<const uint32_t> block_of_row);
   void list_heights();
   void place_columns();
   void hash_columns();

@@ -104,11 +104,7 @@ CoordSet::CoordSet(std::vector<Coord> coords, Triple stride, std::optional<Tripl
 CoordSet::~CoordSet() = default;
 
 const CoordIndex& CoordSet::index() const {
-  return index(1, {});
-}
-
-const CoordIndex& CoordSet::index(int threads, const ForEach& for_each) const {
-  std::call_once(index_once_, [&] { index_ = std::make_unique<const CoordIndex>(coords_, threads, for_each); });
+  std::call_once(index_once_, [&] { index_ = std::make_unique<const CoordIndex>(coords_); });
   return *index_;
 }
 

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -44,9 +43,6 @@ constexpr bool lies_inside(const Coord& c, const Triple& extent) noexcept {
   return c.x >= 0 && c.x < extent.x && c.y >= 0 && c.y < extent.y && c.z >= 0 && c.z < extent.z;
 }
 
-/// Runs task(i) for i = 0 .. count-1, in any order, maybe on several threads; returns when all are done.
-using ForEach = std::function<void(int64_t count, const std::function<void(int64_t)>& task)>;
-
 class CoordIndex;
 class CoordSet;
 
@@ -86,8 +82,6 @@ class CoordSet {
   Tensor tensor() const;
   /// The sorted order of the rows, made on first use and kept (see src/coord_index.h).
   const CoordIndex& index() const;
-  /// The same; where it is not there yet, `threads` threads make it by `for_each`. The result does not depend on them.
-  const CoordIndex& index(int threads, const ForEach& for_each) const;
 
  private:
   CoordSet(std::vector<Coord> coords, Triple stride, std::optional<Triple> extent);

@@ -113,7 +113,7 @@ std::unique_ptr<const TiledRelation> build_relation(RelationKind kind, const Coo
   if (one_edge) {
     pieces = one_edge_a_row(source.rows(), geometry.taps(), order, workers);
   } else {
-    const std::span<const int32_t> sorted_rows = sorted_index(target, workers).order();
+    const std::span<const int32_t> sorted_rows = target.index().order();
     order.assign(sorted_rows.begin(), sorted_rows.end());
     pieces = inverse != nullptr && is_worth_turning(*inverse)
                  ? turn_round(*inverse, target, workers)

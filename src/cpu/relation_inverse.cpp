@@ -39,7 +39,7 @@ bool is_worth_turning(const TiledRelation& relation) {
 }
 
 std::vector<TiledRelation::Piece> turn_round(const TiledRelation& relation, const CoordSet& target, Workers& workers) {
-  const std::span<const int32_t> order = sorted_index(target, workers).order();
+  const std::span<const int32_t> order = target.index().order();
   std::vector<int32_t> positions(order.size());  // by row
   constexpr int64_t kRowsABlock = 16384;
   workers.for_blocks(target.rows(), kRowsABlock, [&](int64_t first, int64_t last) {

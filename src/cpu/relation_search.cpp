@@ -351,12 +351,6 @@ std::vector<Piece> search_tiles(const Search& search, const CoordIndex& source, 
 
 }  // namespace
 
-const CoordIndex& sorted_index(const CoordSet& set, Workers& workers) {
-  return set.index(workers.threads(), [&workers](int64_t count, const std::function<void(int64_t)>& task) {
-    workers.for_each(count, task);
-  });
-}
-
 std::vector<Piece> pieces_for(int64_t rows) {
   constexpr int64_t kRows = kTilesAPiece * kTileRows;
   return std::vector<Piece>(static_cast<size_t>((rows + kRows - 1) / kRows));
@@ -364,8 +358,8 @@ std::vector<Piece> pieces_for(int64_t rows) {
 
 std::vector<Piece> search_edges(const TapRule& rule, const CoordSet& source, const CoordSet& target, bool all_copies,
                                 Workers& workers) {
-  const CoordIndex& inputs = sorted_index(source, workers);
-  const CoordIndex& outputs = sorted_index(target, workers);
+  const CoordIndex& inputs = source.index();
+  const CoordIndex& outputs = target.index();
   const int64_t taps = rule.size.x * rule.size.y * rule.size.z;
   const bool on_itself = &source == &target && !inputs.has_duplicates();
   const auto with = [&](const auto& search) {

@@ -13,9 +13,6 @@ namespace lattice::cpu {
 std::vector<TiledRelation::Piece> search_edges(const TapRule& rule, const CoordSet& source, const CoordSet& target,
                                                bool all_copies, Workers& workers);
 
-/// The sorted index of a set, made by all threads where it is not there yet.
-const CoordIndex& sorted_index(const CoordSet& set, Workers& workers);
-
 /// The room for the pieces of a relation of `rows` outputs.
 std::vector<TiledRelation::Piece> pieces_for(int64_t rows);
 

@@ -1,0 +1,148 @@
+#include "block_numbers.h"
+
+#include <algorithm>
+#include <bit>
+#include <numeric>
+
+#include "coord_index.h"
+#include "distinct_coords.h"
+
+// A scan's blocks stand near one another: a bitmap over the set's ranges takes a few bytes a row. Setting the bits
+// sorts the blocks, and counting those below a bit gives its block's number, without a comparison or a guess. Sets whose
+// ranges are large beside their rows number their blocks by hash and sort those.
+
+namespace lattice {
+namespace {
+
+Coord block_of(const Coord& c) {
+  return {c.batch, static_cast<int32_t>(Block::of(c.x)), static_cast<int32_t>(Block::of(c.y)),
+          static_cast<int32_t>(Block::of(c.z))};
+}
+
+/// The ranges of a set's blocks; a place in them is a number, z running fastest.
+class Ranges {
+ public:
+  explicit Ranges(std::span<const Coord> coords) {
+    Lanes low = lanes(coords[0]), high = low;
+    for (const Coord& c : coords) {
+      const Lanes at = lanes(c);
+      low = at < low ? at : low;
+      high = at > high ? at : high;
+    }
+    low_ = block_of({low[0], low[1], low[2], low[3]});
+    const Coord highest = block_of({high[0], high[1], high[2], high[3]});
+    const auto size = [](int32_t from, int32_t to) { return static_cast<uint64_t>(int64_t{to} - from + 1); };
+    batches_ = size(low_.batch, highest.batch);
+    x_ = size(low_.x, highest.x);
+    y_ = size(low_.y, highest.y);
+    z_ = size(low_.z, highest.z);
+  }
+
+  /// How many places there are, or more than `most`.
+  uint64_t places(uint64_t most) const noexcept {
+    uint64_t product = 1;
+    for (const uint64_t size : {batches_, x_, y_, z_}) {  // each at most 2^31
+      product *= size;
+      if (product > most) break;
+    }
+    return product;
+  }
+  /// Where there are at most 2^32 places.
+  uint32_t place(const Coord& c) const noexcept {
+    const auto distance = [](int32_t from, int64_t to) { return static_cast<uint32_t>(to - from); };
+    const auto x = static_cast<uint32_t>(x_), y = static_cast<uint32_t>(y_), z = static_cast<uint32_t>(z_);
+    return ((distance(low_.batch, c.batch) * x + distance(low_.x, Block::of(c.x))) * y +
+            distance(low_.y, Block::of(c.y))) *
+               z +
+           distance(low_.z, Block::of(c.z));
+  }
+
+  /// Turns places, which must rise, into blocks again.
+  class Walk {
+   public:
+    explicit Walk(const Ranges& ranges) : ranges_(ranges) { enter(0); }
+    Coord block(uint64_t place) {
+      if (place - first_ >= ranges_.z_) enter(place / ranges_.z_);
+      return {column_.batch, column_.x, column_.y, static_cast<int32_t>(ranges_.low_.z + int64_t(place - first_))};
+    }
+
+   private:
+    void enter(uint64_t column) {
+      first_ = column * ranges_.z_;
+      if (column - row_first_ >= ranges_.y_) {
+        const uint64_t row = column / ranges_.y_;
+        row_first_ = row * ranges_.y_;
+        column_.batch = static_cast<int32_t>(ranges_.low_.batch + int64_t(row / ranges_.x_));
+        column_.x = static_cast<int32_t>(ranges_.low_.x + int64_t(row % ranges_.x_));
+      }
+      column_.y = static_cast<int32_t>(ranges_.low_.y + int64_t(column - row_first_));
+    }
+
+    const Ranges& ranges_;
+    uint64_t first_ = 0, row_first_ = 0;  // the first place of the column at hand, and the first column of its x
+    Coord column_ = {ranges_.low_.batch, ranges_.low_.x, ranges_.low_.y, 0};
+  };
+
+ private:
+  using Lanes = int32_t __attribute__((vector_size(16)));
+  static Lanes lanes(const Coord& c) { return std::bit_cast<Lanes>(c); }
+
+  Coord low_;
+  uint64_t batches_ = 0, x_ = 0, y_ = 0, z_ = 0;
+};
+
+BlockNumbers number_by_bitmap(std::span<const Coord> coords, const Ranges& ranges, uint64_t places) {
+  BlockNumbers numbers;
+  numbers.of_row.resize(coords.size());
+  std::vector<uint64_t> held((places + 63) / 64, 0);
+  for (size_t row = 0; row < coords.size(); ++row) {
+    const uint32_t place = ranges.place(coords[row]);
+    numbers.of_row[row] = place;
+    held[place >> 6] |= uint64_t{1} << (place & 63);
+  }
+  std::vector<uint32_t> before(held.size());  // how many blocks stand before each word
+  Ranges::Walk walk(ranges);
+  for (size_t word = 0; word < held.size(); ++word) {
+    before[word] = static_cast<uint32_t>(numbers.blocks.size());
+    for (uint64_t rest = held[word]; rest != 0; rest &= rest - 1) {
+      numbers.blocks.push_back(walk.block(word * 64 + static_cast<uint64_t>(std::countr_zero(rest))));
+    }
+  }
+  for (uint32_t& number : numbers.of_row) {
+    const uint32_t place = number;
+    const uint64_t below = held[place >> 6] & ((uint64_t{1} << (place & 63)) - 1);
+    number = before[place >> 6] + static_cast<uint32_t>(std::popcount(below));
+  }
+  return numbers;
+}
+
+BlockNumbers number_by_hash(std::span<const Coord> coords) {
+  BlockNumbers numbers;
+  numbers.of_row.reserve(coords.size());
+  DistinctCoords distinct(static_cast<int64_t>(coords.size()));
+  for (const Coord& c : coords) numbers.of_row.push_back(static_cast<uint32_t>(distinct.add(block_of(c))));
+  const std::vector<Coord> blocks = distinct.take();
+  std::vector<uint32_t> sorted(blocks.size()), number(blocks.size());
+  std::iota(sorted.begin(), sorted.end(), 0U);
+  std::sort(sorted.begin(), sorted.end(), [&](uint32_t a, uint32_t b) { return blocks[a] < blocks[b]; });
+  numbers.blocks.reserve(blocks.size());
+  for (const uint32_t at : sorted) {
+    number[at] = static_cast<uint32_t>(numbers.blocks.size());
+    numbers.blocks.push_back(blocks[at]);
+  }
+  for (uint32_t& at : numbers.of_row) at = number[at];
+  return numbers;
+}
+
+}  // namespace
+
+BlockNumbers BlockNumbers::of(std::span<const Coord> coords) {
+  if (coords.empty()) return {};
+  // At most 64 bytes of bits a row, beside which rows themselves take 16.
+  const uint64_t most = std::min<uint64_t>(coords.size() * 512 + 4096, uint64_t{1} << 32);
+  const Ranges ranges(coords);
+  const uint64_t places = ranges.places(most);
+  return places <= most ? number_by_bitmap(coords, ranges, places) : number_by_hash(coords);
+}
+
+}  // namespace lattice
