@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "block_numbers.h"
 #include "lattice/algebra.h"
 #include "lattice/backend_kind.h"
 #include "lattice/conv_geometry.h"
@@ -47,9 +48,9 @@ class Backend {
 
   /// Coordinates that `kind` (forward, regular, transposed, generative) derives from `source`, in their specified
   /// order; with an output `extent` only those inside. Throws out_of_range where one leaves int32, naming `operation`
-  /// and the row.
-  virtual std::vector<Coord> output_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
-                                           const std::optional<Triple>& extent, std::string_view operation) = 0;
+  /// and the row. Their blocks come along where the backend knows them.
+  virtual NumberedCoords output_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
+                                       const std::optional<Triple>& extent, std::string_view operation) = 0;
   /// The edges from `source` to `target`, which for the derived kinds is the set of output_coords. Where `inverse` is
   /// not null it holds the same edges from `target` to `source`, no coordinate repeats in either, and a backend may
   /// turn them round instead of searching.

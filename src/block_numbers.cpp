@@ -8,18 +8,28 @@
 #include "distinct_coords.h"
 
 // A scan's blocks stand near one another: a bitmap over the set's ranges takes a few bytes a row. Setting the bits
-// sorts the blocks, and counting those below a bit gives its block's number, without a comparison or a guess. Sets whose
-// ranges are large beside their rows number their blocks by hash and sort those.
+// sorts the blocks, and counting those below a bit gives its block's number, without a comparison or a guess. Sets
+// whose ranges are large beside their rows number their blocks by hash and sort those.
 
 namespace lattice {
 namespace {
 
+/// How coordinates lead to blocks, and blocks to themselves.
+struct OfCells {
+  static int64_t block(int64_t value) noexcept { return Block::of(value); }
+};
+struct OfBlocks {
+  static int64_t block(int64_t value) noexcept { return value; }
+};
+
+template <typename Of>
 Coord block_of(const Coord& c) {
-  return {c.batch, static_cast<int32_t>(Block::of(c.x)), static_cast<int32_t>(Block::of(c.y)),
-          static_cast<int32_t>(Block::of(c.z))};
+  return {c.batch, static_cast<int32_t>(Of::block(c.x)), static_cast<int32_t>(Of::block(c.y)),
+          static_cast<int32_t>(Of::block(c.z))};
 }
 
 /// The ranges of a set's blocks; a place in them is a number, z running fastest.
+template <typename Of>
 class Ranges {
  public:
   explicit Ranges(std::span<const Coord> coords) {
@@ -29,8 +39,8 @@ class Ranges {
       low = at < low ? at : low;
       high = at > high ? at : high;
     }
-    low_ = block_of({low[0], low[1], low[2], low[3]});
-    const Coord highest = block_of({high[0], high[1], high[2], high[3]});
+    low_ = block_of<Of>({low[0], low[1], low[2], low[3]});
+    const Coord highest = block_of<Of>({high[0], high[1], high[2], high[3]});
     const auto size = [](int32_t from, int32_t to) { return static_cast<uint64_t>(int64_t{to} - from + 1); };
     batches_ = size(low_.batch, highest.batch);
     x_ = size(low_.x, highest.x);
@@ -51,10 +61,10 @@ class Ranges {
   uint32_t place(const Coord& c) const noexcept {
     const auto distance = [](int32_t from, int64_t to) { return static_cast<uint32_t>(to - from); };
     const auto x = static_cast<uint32_t>(x_), y = static_cast<uint32_t>(y_), z = static_cast<uint32_t>(z_);
-    return ((distance(low_.batch, c.batch) * x + distance(low_.x, Block::of(c.x))) * y +
-            distance(low_.y, Block::of(c.y))) *
+    return ((distance(low_.batch, c.batch) * x + distance(low_.x, Of::block(c.x))) * y +
+            distance(low_.y, Of::block(c.y))) *
                z +
-           distance(low_.z, Block::of(c.z));
+           distance(low_.z, Of::block(c.z));
   }
 
   /// Turns places, which must rise, into blocks again.
@@ -91,7 +101,8 @@ class Ranges {
   uint64_t batches_ = 0, x_ = 0, y_ = 0, z_ = 0;
 };
 
-BlockNumbers number_by_bitmap(std::span<const Coord> coords, const Ranges& ranges, uint64_t places) {
+template <typename Of>
+BlockNumbers number_by_bitmap(std::span<const Coord> coords, const Ranges<Of>& ranges, uint64_t places) {
   BlockNumbers numbers;
   numbers.of_row.resize(coords.size());
   std::vector<uint64_t> held((places + 63) / 64, 0);
@@ -101,7 +112,7 @@ BlockNumbers number_by_bitmap(std::span<const Coord> coords, const Ranges& range
     held[place >> 6] |= uint64_t{1} << (place & 63);
   }
   std::vector<uint32_t> before(held.size());  // how many blocks stand before each word
-  Ranges::Walk walk(ranges);
+  typename Ranges<Of>::Walk walk(ranges);
   for (size_t word = 0; word < held.size(); ++word) {
     before[word] = static_cast<uint32_t>(numbers.blocks.size());
     for (uint64_t rest = held[word]; rest != 0; rest &= rest - 1) {
@@ -116,11 +127,12 @@ BlockNumbers number_by_bitmap(std::span<const Coord> coords, const Ranges& range
   return numbers;
 }
 
+template <typename Of>
 BlockNumbers number_by_hash(std::span<const Coord> coords) {
   BlockNumbers numbers;
   numbers.of_row.reserve(coords.size());
   DistinctCoords distinct(static_cast<int64_t>(coords.size()));
-  for (const Coord& c : coords) numbers.of_row.push_back(static_cast<uint32_t>(distinct.add(block_of(c))));
+  for (const Coord& c : coords) numbers.of_row.push_back(static_cast<uint32_t>(distinct.add(block_of<Of>(c))));
   const std::vector<Coord> blocks = distinct.take();
   std::vector<uint32_t> sorted(blocks.size()), number(blocks.size());
   std::iota(sorted.begin(), sorted.end(), 0U);
@@ -134,15 +146,24 @@ BlockNumbers number_by_hash(std::span<const Coord> coords) {
   return numbers;
 }
 
-}  // namespace
-
-BlockNumbers BlockNumbers::of(std::span<const Coord> coords) {
+template <typename Of>
+BlockNumbers number(std::span<const Coord> coords) {
   if (coords.empty()) return {};
   // At most 64 bytes of bits a row, beside which rows themselves take 16.
   const uint64_t most = std::min<uint64_t>(coords.size() * 512 + 4096, uint64_t{1} << 32);
-  const Ranges ranges(coords);
+  const Ranges<Of> ranges(coords);
   const uint64_t places = ranges.places(most);
-  return places <= most ? number_by_bitmap(coords, ranges, places) : number_by_hash(coords);
+  return places <= most ? number_by_bitmap(coords, ranges, places) : number_by_hash<Of>(coords);
+}
+
+}  // namespace
+
+BlockNumbers BlockNumbers::of(std::span<const Coord> coords) {
+  return number<OfCells>(coords);
+}
+
+BlockNumbers BlockNumbers::of_blocks(std::span<const Coord> blocks) {
+  return number<OfBlocks>(blocks);
 }
 
 }  // namespace lattice

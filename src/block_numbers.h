@@ -15,6 +15,14 @@ struct BlockNumbers {
   std::vector<uint32_t> of_row;  // a number in `blocks`
 
   static BlockNumbers of(std::span<const Coord> coords);
+  /// The same of what are blocks already, each maybe several times; a row is one of them.
+  static BlockNumbers of_blocks(std::span<const Coord> blocks);
+};
+
+/// A set's coordinates; with their blocks, where who found them knows those as well (else there are none).
+struct NumberedCoords {
+  std::vector<Coord> coords;
+  BlockNumbers blocks = {};
 };
 
 }  // namespace lattice

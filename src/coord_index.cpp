@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
-
-#include "block_numbers.h"
+#include <utility>
 
 namespace lattice {
 namespace {
@@ -20,17 +19,18 @@ int cell_of(const Coord& c) {
 
 }  // namespace
 
-CoordIndex::CoordIndex(std::span<const Coord> coords) {
-  sort(coords);
+CoordIndex::CoordIndex(std::span<const Coord> coords) : CoordIndex(coords, BlockNumbers::of(coords)) {}
+
+CoordIndex::CoordIndex(std::span<const Coord> coords, BlockNumbers numbers) : block_of_row_(std::move(numbers.of_row)) {
+  sort(coords, numbers.blocks);
   list_heights();
   place_columns();
 }
 
-void CoordIndex::sort(std::span<const Coord> coords) {
-  const BlockNumbers numbers = BlockNumbers::of(coords);
+void CoordIndex::sort(std::span<const Coord> coords, std::span<const Coord> blocks) {
   const Coord* previous = nullptr;
-  blocks_.reserve(numbers.blocks.size() + 1);
-  for (const Coord& at : numbers.blocks) {
+  blocks_.reserve(blocks.size() + 1);
+  for (const Coord& at : blocks) {
     if (previous == nullptr || at.y != previous->y || at.x != previous->x || at.batch != previous->batch) {
       columns_.push_back(
           {.batch = at.batch, .x = at.x, .y = at.y, .first_block = static_cast<int32_t>(blocks_.size())});
@@ -42,7 +42,7 @@ void CoordIndex::sort(std::span<const Coord> coords) {
   blocks_.push_back({});
 
   for (size_t row = 0; row < coords.size(); ++row) {
-    blocks_[numbers.of_row[row]].cells |= uint64_t{1} << cell_of(coords[row]);
+    blocks_[block_of_row_[row]].cells |= uint64_t{1} << cell_of(coords[row]);
   }
   int32_t places = 0;
   for (Block& block : blocks_) {
@@ -51,20 +51,20 @@ void CoordIndex::sort(std::span<const Coord> coords) {
   }
   order_.resize(coords.size());
   cells_.resize(coords.size());
-  if (static_cast<size_t>(places) < coords.size()) return sort_copies(coords, numbers.of_row);
+  if (static_cast<size_t>(places) < coords.size()) return sort_copies(coords);
   for (size_t row = 0; row < coords.size(); ++row) {
     const int cell = cell_of(coords[row]);
-    const auto position = static_cast<size_t>(blocks_[numbers.of_row[row]].rank(cell));
+    const auto position = static_cast<size_t>(blocks_[block_of_row_[row]].rank(cell));
     order_[position] = static_cast<int32_t>(row);
     cells_[position] = static_cast<uint8_t>(cell);
   }
 }
 
 /// The rest of sort() where coordinates repeat: a counting sort of the rows by place.
-void CoordIndex::sort_copies(std::span<const Coord> coords, std::span<const uint32_t> block_of_row) {
+void CoordIndex::sort_copies(std::span<const Coord> coords) {
   const auto places = static_cast<size_t>(blocks_.back().first);
   const auto rank_of = [&](size_t row) {
-    return static_cast<size_t>(blocks_[block_of_row[row]].rank(cell_of(coords[row])));
+    return static_cast<size_t>(blocks_[block_of_row_[row]].rank(cell_of(coords[row])));
   };
   positions_.assign(places + 1, 0);
   for (size_t row = 0; row < coords.size(); ++row) ++positions_[rank_of(row) + 1];

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "block_numbers.h"
 #include "lattice/coords.h"
 
 namespace lattice {
@@ -43,11 +44,13 @@ struct BlockColumn {
 };
 
 /// The sorted order of a coordinate set: what every relation of the set starts from. Places, the distinct coordinates,
-/// are ranked by block (batch, x, y, z), then cell; rows stand in that order, rows of one place in row order, so that the
-/// first copy comes first. Nothing is compared for it: see BlockNumbers for the blocks; within one, its bits tell.
+/// are ranked by block (batch, x, y, z), then cell; rows stand in that order, rows of one place in row order, so that
+/// the first copy comes first. Nothing is compared for it: see BlockNumbers for the blocks; within one, its bits tell.
 class CoordIndex {
  public:
   explicit CoordIndex(std::span<const Coord> coords);
+  /// The same from what is known already.
+  CoordIndex(std::span<const Coord> coords, BlockNumbers numbers);
 
   /// Rows in sorted order. A position is a place in it.
   std::span<const int32_t> order() const noexcept { return order_; }
@@ -57,6 +60,8 @@ class CoordIndex {
 
   /// The blocks that hold something; one more at the end, whose `first` is the number of places.
   std::span<const Block> blocks() const noexcept { return blocks_; }
+  /// The block of each row, by row.
+  std::span<const uint32_t> block_of_row() const noexcept { return block_of_row_; }
   /// The columns that hold something; one more at the end, empty, whose `first_block` is the number of blocks.
   std::span<const BlockColumn> columns() const noexcept { return columns_; }
   /// The column at a block's place; the empty one where there is none.
@@ -94,8 +99,8 @@ class CoordIndex {
   }
 
  private:
-  void sort(std::span<const Coord> coords);
-  void sort_copies(std::span<const Coord> coords, std::span<const uint32_t> block_of_row);
+  void sort(std::span<const Coord> coords, std::span<const Coord> blocks);
+  void sort_copies(std::span<const Coord> coords);
   void list_heights();
   void place_columns();
   void hash_columns();
@@ -122,6 +127,7 @@ class CoordIndex {
 
   std::vector<int32_t> order_;
   std::vector<uint8_t> cells_;
+  std::vector<uint32_t> block_of_row_;
   std::vector<Block> blocks_;
   std::vector<BlockColumn> columns_;
   // Where columns stand: a grid over the set's ranges of batch, x and y, or, where that were large beside the set, a

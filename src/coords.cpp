@@ -108,6 +108,11 @@ const CoordIndex& CoordSet::index() const {
   return *index_;
 }
 
+const CoordIndex& CoordSet::index(BlockNumbers known) const {
+  std::call_once(index_once_, [&] { index_ = std::make_unique<const CoordIndex>(coords_, std::move(known)); });
+  return *index_;
+}
+
 bool CoordSet::has_duplicates() const {
   return index().has_duplicates();
 }

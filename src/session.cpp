@@ -264,7 +264,9 @@ RelatedSupport Session::relate(RelationKind kind, const Support& source, const C
   cache_->purge();
   Support derived;
   if (output == nullptr) {
-    derived = CoordSet::make(backend_->output_coords(kind, *source, geometry, extent, operation), stride, extent);
+    NumberedCoords outputs = backend_->output_coords(kind, *source, geometry, extent, operation);
+    derived = CoordSet::make(std::move(outputs.coords), stride, extent);
+    if (!outputs.blocks.of_row.empty()) derived->index(std::move(outputs.blocks));
     output = derived;
   }
   const Relation* const inverse =

@@ -6,7 +6,6 @@
 #include <limits>
 #include <map>
 #include <numeric>
-#include <set>
 #include <tuple>
 #include <vector>
 
@@ -75,23 +74,6 @@ TEST(CoordIndex, FindsTheFirstCopyAndNothingElse) {
     }
     EXPECT_EQ(index.find(0, int64_t{1} << 40, 0, 0), -1);
     EXPECT_EQ(index.find(-1, 0, 0, -(int64_t{1} << 40)), -1);
-  }
-}
-
-TEST(DistinctBlocks, KeepsTheOrderOfFirstAppearance) {
-  Random random(4);
-  for (const auto& [rows, low, span] : kShapes) {
-    for (const int64_t expected_rows : {int64_t{0}, int64_t{100000}}) {
-      const std::vector<Coord> coords = random_coords(random, rows, low, span);
-      std::set<Coord> seen;
-      std::vector<Coord> in_order;
-      DistinctBlocks distinct(expected_rows);
-      for (const Coord& c : coords) {
-        if (seen.insert(c).second) in_order.push_back(c);
-        distinct.add(c);
-      }
-      EXPECT_EQ(distinct.take(), in_order);
-    }
   }
 }
 

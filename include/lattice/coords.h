@@ -45,6 +45,7 @@ constexpr bool lies_inside(const Coord& c, const Triple& extent) noexcept {
 
 class CoordIndex;
 class CoordSet;
+struct BlockNumbers;
 
 /// Coordinate sets are immutable and shared; two tensors live on the same support where their pointers are equal.
 using Support = std::shared_ptr<const CoordSet>;
@@ -82,6 +83,8 @@ class CoordSet {
   Tensor tensor() const;
   /// The sorted order of the rows, made on first use and kept (see src/coord_index.h).
   const CoordIndex& index() const;
+  /// The same, from what whoever found the coordinates knows of them.
+  const CoordIndex& index(BlockNumbers known) const;
 
  private:
   CoordSet(std::vector<Coord> coords, Triple stride, std::optional<Triple> extent);

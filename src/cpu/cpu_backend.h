@@ -18,8 +18,8 @@ class CpuBackend final : public Backend {
   Numerics numerics() const noexcept override { return numerics_; }
 
   // coordinates.cpp
-  std::vector<Coord> output_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
-                                   const std::optional<Triple>& extent, std::string_view operation) override;
+  NumberedCoords output_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
+                               const std::optional<Triple>& extent, std::string_view operation) override;
   std::unique_ptr<const Relation> relate(RelationKind kind, const CoordSet& source, const CoordSet& target,
                                          const ConvGeometry& geometry, const Relation* inverse) override;
   JoinedRows join(const CoordSet& lhs, const CoordSet& rhs, Join join) override;

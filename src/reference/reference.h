@@ -18,8 +18,8 @@ class ReferenceBackend final : public Backend {
   std::string_view isa() const noexcept override { return "scalar"; }
   Numerics numerics() const noexcept override { return Numerics::float32; }
 
-  std::vector<Coord> output_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
-                                   const std::optional<Triple>& extent, std::string_view operation) override;
+  NumberedCoords output_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
+                               const std::optional<Triple>& extent, std::string_view operation) override;
   std::unique_ptr<const Relation> relate(RelationKind kind, const CoordSet& source, const CoordSet& target,
                                          const ConvGeometry& geometry, const Relation* inverse) override;
 

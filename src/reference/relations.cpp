@@ -271,17 +271,16 @@ EdgeList ReferenceRelation::edge_list() const {
   return list;
 }
 
-std::vector<Coord> ReferenceBackend::output_coords(RelationKind kind, const CoordSet& source,
-                                                   const ConvGeometry& geometry, const std::optional<Triple>& extent,
-                                                   std::string_view operation) {
+NumberedCoords ReferenceBackend::output_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
+                                               const std::optional<Triple>& extent, std::string_view operation) {
   switch (kind) {
     case RelationKind::forward:
-      return forward_coords(source, geometry, operation);
+      return {forward_coords(source, geometry, operation)};
     case RelationKind::regular:
-      return regular_coords(source, geometry, extent, operation);
+      return {regular_coords(source, geometry, extent, operation)};
     case RelationKind::transposed:
     case RelationKind::generative:
-      return transposed_coords(kind, source, geometry, operation);
+      return {transposed_coords(kind, source, geometry, operation)};
     default:
       fail(ErrorCode::invalid_argument, "{}: a {} relation derives no coordinates", operation, name(kind));
   }

@@ -1,0 +1,311 @@
+#include "cpu/output_coords.h"
+
+#include <algorithm>
+#include <array>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "cpu/axis_reach.h"
+#include "distinct_coords.h"
+#include "fail.h"
+
+// How the outputs of a convolution are found, each once, in the order of the inputs that lead to them first. It is
+// known beforehand which blocks of outputs a block of inputs leads to, so these are numbered before any output is: an
+// input then finds its outputs by its block's table of numbers, and sees by one mask which of them are not there yet.
+// The numbers serve the outputs' own index as well.
+
+namespace lattice::cpu {
+namespace {
+
+bool fits_int32(int64_t value) {
+  return value >= kInt32Range.first && value <= kInt32Range.second;
+}
+
+int32_t narrow(int64_t value, int64_t row, const Coord& from, std::string_view operation) {
+  if (!fits_int32(value)) {
+    fail(ErrorCode::out_of_range,
+         "{}: input row {} at {} leads to the output coordinate {}, which does not fit int32; subtract an origin first",
+         operation, row, to_string(from), value);
+  }
+  return static_cast<int32_t>(value);
+}
+
+template <typename Axis>
+using Axes = std::array<Axis, 3>;  // x, y, z
+
+/// Calls visit(output) for all that an input reaches, in the order of taps. Throws where one leaves int32.
+template <typename Axis, typename Visit>
+void for_outputs(const Axes<Axis>& axes, int64_t row, const Coord& from, std::string_view operation,
+                 const Visit& visit) {
+  const Reached xs = axes[0].from(from.x), ys = axes[1].from(from.y), zs = axes[2].from(from.z);
+  for (int64_t ix = 0, x = xs.first; ix < xs.count; ++ix, x += axes[0].step()) {
+    for (int64_t iy = 0, y = ys.first; iy < ys.count; ++iy, y += axes[1].step()) {
+      for (int64_t iz = 0, z = zs.first; iz < zs.count; ++iz, z += axes[2].step()) {
+        visit(Coord{from.batch, narrow(x, row, from, operation), narrow(y, row, from, operation),
+                    narrow(z, row, from, operation)});
+      }
+    }
+  }
+}
+
+/// The tables of the three axes.
+using Reach = std::array<AxisReach, 3>;
+
+/// The outputs of an input, in the order of taps, by the phases of its block and by its cell.
+class Patterns {
+ public:
+  struct Output {
+    uint8_t part;  // of what its block leads to, z running fastest
+    uint8_t cell;
+  };
+
+  explicit Patterns(const Reach& reach) : y_phases_(reach[1].phases()), z_phases_(reach[2].phases()) {
+    first_.reserve(reach[0].phases() * y_phases_ * z_phases_ * Block::kCells + 1);
+    first_.push_back(0);
+    for (size_t x = 0; x < reach[0].phases(); ++x) {
+      for (size_t y = 0; y < y_phases_; ++y) {
+        for (size_t z = 0; z < z_phases_; ++z) add(reach[0].phase(x), reach[1].phase(y), reach[2].phase(z));
+      }
+    }
+  }
+
+  /// The pattern of cell 0 in a block of these phases; those of the other cells follow.
+  uint32_t at(size_t x, size_t y, size_t z) const noexcept {
+    return static_cast<uint32_t>(((x * y_phases_ + y) * z_phases_ + z) * Block::kCells);
+  }
+  std::span<const Output> outputs(uint32_t pattern) const noexcept {
+    return {outputs_.data() + first_[pattern], outputs_.data() + first_[pattern + 1]};
+  }
+
+ private:
+  void add(const AxisReach::Phase& x_phase, const AxisReach::Phase& y_phase, const AxisReach::Phase& z_phase) {
+    for (size_t cell = 0; cell < Block::kCells; ++cell) {
+      const AxisReach::FromCell &x = x_phase.from[cell >> 4], &y = y_phase.from[cell >> 2 & 3],
+                                &z = z_phase.from[cell & 3];
+      for (size_t ix = 0; ix < static_cast<size_t>(x.count); ++ix) {
+        for (size_t iy = 0; iy < static_cast<size_t>(y.count); ++iy) {
+          for (size_t iz = 0; iz < static_cast<size_t>(z.count); ++iz) {
+            const int part = (x.part[ix] * y_phase.parts + y.part[iy]) * z_phase.parts + z.part[iz];
+            outputs_.push_back(
+                {static_cast<uint8_t>(part), static_cast<uint8_t>(x.cell[ix] << 4 | y.cell[iy] << 2 | z.cell[iz])});
+          }
+        }
+      }
+      first_.push_back(static_cast<uint32_t>(outputs_.size()));
+    }
+  }
+
+  size_t y_phases_, z_phases_;
+  std::vector<uint32_t> first_;
+  std::vector<Output> outputs_;
+};
+
+/// The blocks of outputs that each block of inputs leads to.
+class ReachedBlocks {
+ public:
+  /// One block of inputs.
+  struct From {
+    uint32_t first;         // where the numbers of its blocks of outputs stand, by part
+    uint32_t pattern : 31;  // of its cell 0
+    uint32_t inside : 1;    // nothing that it reaches is left out, or leaves int32
+  };
+
+  template <typename Axis>
+  ReachedBlocks(const CoordIndex& source, const Axes<Axis>& axes, const Reach& reach, const Patterns& patterns);
+
+  const From& from(uint32_t input_block) const noexcept { return from_[input_block]; }
+  /// The number of a block of outputs.
+  uint32_t number(const From& from, uint32_t part) const noexcept { return numbers_[from.first + part]; }
+  const std::vector<Coord>& blocks() const noexcept { return blocks_; }
+  std::vector<Coord> take_blocks() { return std::move(blocks_); }
+
+ private:
+  std::vector<From> from_;
+  std::vector<uint32_t> numbers_;  // by part; any where no input leads there
+  std::vector<Coord> blocks_;      // by number
+};
+
+template <typename Axis>
+ReachedBlocks::ReachedBlocks(const CoordIndex& source, const Axes<Axis>& axes, const Reach& reach,
+                             const Patterns& patterns) {
+  using Inputs = std::array<uint64_t, AxisReach::kMostParts>;  // by part: the cells of a block that lead there
+  const auto inputs = [&](int axis, const AxisReach::Place& place, int64_t block) {
+    const AxisReach::Phase& phase = reach[static_cast<size_t>(axis)].phase(place.phase);
+    if (place.inside) return phase.inputs;
+    Inputs clipped = {};
+    const Axis& along = axes[static_cast<size_t>(axis)];
+    for (int cell = 0; cell < Block::kSide; ++cell) {
+      const Reached reached = along.from(block * Block::kSide + cell);
+      for (int64_t i = 0; i < reached.count; ++i) {
+        const int64_t part = Block::of(reached.first + i * along.step()) - place.first_block;
+        clipped[static_cast<size_t>(part)] |= AxisReach::plane(axis, cell);
+      }
+    }
+    return clipped;
+  };
+  const size_t blocks = source.blocks().size() - 1;
+  from_.reserve(blocks);
+  numbers_.reserve(blocks);
+  std::vector<Coord> reached;
+  reached.reserve(blocks);
+  for (size_t column = 0; column + 1 < source.columns().size(); ++column) {
+    const BlockColumn& at = source.columns()[column];
+    const AxisReach::Place x = reach[0].place(at.x), y = reach[1].place(at.y);
+    const int x_parts = reach[0].phase(x.phase).parts, y_parts = reach[1].phase(y.phase).parts;
+    const Inputs x_inputs = inputs(0, x, at.x), y_inputs = inputs(1, y, at.y);
+    const int32_t last = source.columns()[column + 1].first_block;
+    for (int32_t number = at.first_block; number < last; ++number) {
+      const Block& block = source.blocks()[static_cast<size_t>(number)];
+      const AxisReach::Place z = reach[2].place(block.z);
+      const int z_parts = reach[2].phase(z.phase).parts;
+      const Inputs z_inputs = inputs(2, z, block.z);
+      from_.push_back({.first = static_cast<uint32_t>(numbers_.size()),
+                       .pattern = patterns.at(x.phase, y.phase, z.phase) & 0x7FFFFFFF,
+                       .inside = x.inside && y.inside && z.inside});
+      for (int ix = 0; ix < x_parts; ++ix) {
+        for (int iy = 0; iy < y_parts; ++iy) {
+          const uint64_t cells = block.cells & x_inputs[static_cast<size_t>(ix)] & y_inputs[static_cast<size_t>(iy)];
+          for (int iz = 0; iz < z_parts; ++iz) {
+            const bool leads = (cells & z_inputs[static_cast<size_t>(iz)]) != 0;
+            numbers_.push_back(static_cast<uint32_t>(reached.size()));  // for the time being
+            if (!leads) continue;
+            reached.push_back({at.batch, static_cast<int32_t>(x.first_block + ix),
+                               static_cast<int32_t>(y.first_block + iy), static_cast<int32_t>(z.first_block + iz)});
+          }
+        }
+      }
+    }
+  }
+  BlockNumbers numbers = BlockNumbers::of_blocks(reached);
+  numbers.of_row.push_back(0);  // of a part without inputs behind the last reached one
+  for (uint32_t& number : numbers_) number = numbers.of_row[number];
+  blocks_ = std::move(numbers.blocks);
+}
+
+/// The outputs found so far.
+class Outputs {
+ public:
+  Outputs(ReachedBlocks& reached, int64_t expected) : reached_(reached), cells_(reached.blocks().size(), 0) {
+    grow(static_cast<size_t>(expected));
+  }
+
+  /// Makes room for `count` more.
+  void reserve(size_t count) {
+    if (count_ + count > coords_.size()) grow(count);
+  }
+  /// Adds the coordinate at a cell of a block where it is not there; there must be room. Whether it is there cannot be
+  /// foreseen: it is written in any case, and counts where it is new.
+  void add(uint32_t number, unsigned cell) {
+    const uint64_t held = cells_[number];
+    const Coord& block = reached_.blocks()[number];
+    coords_[count_] = {block.batch, block.x * Block::kSide + static_cast<int32_t>(cell >> 4),
+                       block.y * Block::kSide + static_cast<int32_t>(cell >> 2 & 3),
+                       block.z * Block::kSide + static_cast<int32_t>(cell & 3)};
+    numbers_[count_] = number;
+    count_ += ~held >> cell & 1;
+    cells_[number] = held | uint64_t{1} << cell;
+  }
+  NumberedCoords take() {
+    coords_.resize(count_);
+    numbers_.resize(count_);
+    return {std::move(coords_), {.blocks = reached_.take_blocks(), .of_row = std::move(numbers_)}};
+  }
+
+ private:
+  void grow(size_t count) {
+    check_distinct_count(count_ + count);
+    const size_t room = std::max(count_ + count, coords_.size() + coords_.size() / 2);
+    coords_.resize(room);
+    numbers_.resize(room);
+  }
+
+  ReachedBlocks& reached_;
+  std::vector<uint64_t> cells_;  // by block
+  std::vector<Coord> coords_;
+  std::vector<uint32_t> numbers_;
+  size_t count_ = 0;
+};
+
+/// All outputs, by the tables of the axes.
+template <typename Axis>
+NumberedCoords merge_by_blocks(const CoordSet& source, const Axes<Axis>& axes, const Reach& reach,
+                               std::string_view operation) {
+  const CoordIndex& index = source.index();
+  const Patterns patterns(reach);
+  ReachedBlocks reached(index, axes, reach, patterns);
+  Outputs outputs(reached, source.rows());
+  for (size_t row = 0; row < source.coords().size(); ++row) {
+    const Coord& c = source.coords()[row];
+    const ReachedBlocks::From from = reached.from(index.block_of_row()[row]);
+    const auto found = patterns.outputs(from.pattern + static_cast<uint32_t>(Block::cell(c.x, c.y, c.z)));
+    outputs.reserve(found.size());
+    if (from.inside) {
+      for (const auto [part, cell] : found) outputs.add(reached.number(from, part), cell);
+      continue;
+    }
+    const AxisReach::Place x = reach[0].place(Block::of(c.x)), y = reach[1].place(Block::of(c.y)),
+                           z = reach[2].place(Block::of(c.z));
+    const int64_t y_parts = reach[1].phase(y.phase).parts, z_parts = reach[2].phase(z.phase).parts;
+    for_outputs(axes, static_cast<int64_t>(row), c, operation, [&](const Coord& at) {
+      const int64_t column = (Block::of(at.x) - x.first_block) * y_parts + Block::of(at.y) - y.first_block;
+      const int64_t part = column * z_parts + Block::of(at.z) - z.first_block;
+      outputs.add(reached.number(from, static_cast<uint32_t>(part)),
+                  static_cast<unsigned>(Block::cell(at.x, at.y, at.z)));
+    });
+  }
+  return outputs.take();
+}
+
+template <typename Axis>
+NumberedCoords merge(const CoordSet& source, const Axes<Axis>& axes, std::string_view operation) {
+  const std::array<std::optional<AxisReach>, 3> tables = {AxisReach::make(axes[0], 0), AxisReach::make(axes[1], 1),
+                                                          AxisReach::make(axes[2], 2)};
+  if (tables[0] && tables[1] && tables[2]) {
+    return merge_by_blocks(source, axes, {*tables[0], *tables[1], *tables[2]}, operation);
+  }
+  DistinctCoords distinct(source.rows());
+  int64_t row = -1;
+  for (const Coord& c : source.coords()) {
+    for_outputs(axes, ++row, c, operation, [&](const Coord& output) { distinct.add(output); });
+  }
+  return {distinct.take(), {}};
+}
+
+}  // namespace
+
+NumberedCoords forward_coords(const CoordSet& source, const ConvGeometry& geometry) {
+  const std::span<const Coord> coords = source.coords();
+  if (geometry.has_unit_stride() && geometry.padding() == Triple(0)) return {{coords.begin(), coords.end()}, {}};
+  const auto& stride = geometry.stride();
+  return merge(source, Axes<ForwardAxis>{ForwardAxis(stride.x), ForwardAxis(stride.y), ForwardAxis(stride.z)}, "");
+}
+
+NumberedCoords regular_coords(const CoordSet& source, const ConvGeometry& geometry, const std::optional<Triple>& extent,
+                              std::string_view operation) {
+  const auto along = [&](int64_t Triple::*axis) {
+    const auto& [size, stride, padding, dilation] = geometry.options();
+    return RegularAxis(size.*axis, stride.*axis, padding.*axis, dilation.*axis,
+                       extent ? std::optional((*extent).*axis) : std::nullopt);
+  };
+  return merge(source, Axes<RegularAxis>{along(&Triple::x), along(&Triple::y), along(&Triple::z)}, operation);
+}
+
+NumberedCoords transposed_coords(const CoordSet& source, const ConvGeometry& geometry, bool merges,
+                                 std::string_view operation) {
+  const auto along = [&](int64_t Triple::*axis) {
+    const auto& [size, stride, padding, dilation] = geometry.options();
+    return TransposedAxis(size.*axis, stride.*axis, padding.*axis, dilation.*axis);
+  };
+  const Axes<TransposedAxis> axes = {along(&Triple::x), along(&Triple::y), along(&Triple::z)};
+  if (merges) return merge(source, axes, operation);
+  NumberedCoords rows;
+  rows.coords.reserve(static_cast<size_t>(source.rows() * geometry.taps()));
+  int64_t row = -1;
+  for (const Coord& c : source.coords()) {
+    for_outputs(axes, ++row, c, operation, [&](const Coord& output) { rows.coords.push_back(output); });
+  }
+  return rows;
+}
+
+}  // namespace lattice::cpu
