@@ -13,6 +13,14 @@ int64_t most_places(size_t rows) {
   return static_cast<int64_t>(rows) * 16 + 4096;
 }
 
+Block::Rows rows_of(uint64_t cells) {
+  using Words = uint64_t __attribute__((vector_size(16)));
+  constexpr uint64_t kEven = 0x0F0F0F0F0F0F0F0F;
+  const Words even = {cells & kEven, 0}, odd = {cells >> 4 & kEven, 0};
+  return __builtin_shufflevector(reinterpret_cast<Block::Rows>(even), reinterpret_cast<Block::Rows>(odd), 0, 16, 1, 17,
+                                 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+
 int cell_of(const Coord& c) {
   return Block::cell(c.x, c.y, c.z);
 }
@@ -35,7 +43,7 @@ void CoordIndex::sort(std::span<const Coord> coords, std::span<const Coord> bloc
       columns_.push_back(
           {.batch = at.batch, .x = at.x, .y = at.y, .first_block = static_cast<int32_t>(blocks_.size())});
     }
-    blocks_.push_back({.cells = 0, .z = at.z, .first = 0});
+    blocks_.push_back({.z = at.z});
     previous = &at;
   }
   columns_.push_back({.batch = -1, .x = 0, .y = 0, .first_block = static_cast<int32_t>(blocks_.size())});
@@ -47,6 +55,7 @@ void CoordIndex::sort(std::span<const Coord> coords, std::span<const Coord> bloc
   int32_t places = 0;
   for (Block& block : blocks_) {
     block.first = places;
+    block.rows = rows_of(block.cells);
     places += std::popcount(block.cells);
   }
   order_.resize(coords.size());

@@ -24,9 +24,12 @@ struct Block {
     return static_cast<int>((x & 3) << 4 | (y & 3) << 2 | (z & 3));
   }
 
+  using Rows = uint8_t __attribute__((vector_size(16)));
+
   uint64_t cells = 0;  // one bit a cell: whether the set holds it
   int32_t z = 0;       // the block's own place in its column
   int32_t first = 0;   // rank of its first place
+  Rows rows = {};      // `cells` once more: a byte for each x and y, whose lower four bits are the cells along z
 
   bool holds(int cell) const noexcept { return (cells >> cell & 1) != 0; }
   /// The rank of a cell that the set holds.

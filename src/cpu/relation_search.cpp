@@ -84,11 +84,6 @@ void for_groups(const CoordIndex& target, int64_t first, int64_t last, const Sea
 using BoxBlocks = std::array<const Block*, Stencil::kMostBlocks * Stencil::kMostBlocks * Stencil::kMostBlocks>;
 using BoxColumns = std::array<BlockColumn::Heights, Stencil::kMostBlocks * Stencil::kMostBlocks>;
 
-using Bytes = uint8_t __attribute__((vector_size(16)));
-using Rows16 = uint16_t __attribute__((vector_size(16)));
-using Words = uint64_t __attribute__((vector_size(16)));
-constexpr uint64_t kNibbles = 0x0F0F0F0F0F0F0F0F;  // the rows of a block with an even y, four cells each
-
 /// A box as slices of rows of 8 bits (see Stencil): kSide blocks on each axis, of which the taps read the cells from
 /// kLowest on.
 template <int kSide, int kLowest>
@@ -105,11 +100,10 @@ class NarrowBox {
         const int column = x * kMost + y;
         const Block** const blocks = &box[static_cast<size_t>(column * kMost)];
         source.blocks_above<kSide>(columns[static_cast<size_t>(column)], first_z, blocks);
-        const uint64_t high = kSide > 2 ? blocks[kSide - 1]->cells : 0;
-        const Words even = {rows_of(blocks[0]->cells, blocks[1]->cells, high), 0},
-                    odd = {rows_of(blocks[0]->cells >> 4, blocks[1]->cells >> 4, high >> 4), 0};
-        const Bytes all = __builtin_shufflevector(reinterpret_cast<Bytes>(even), reinterpret_cast<Bytes>(odd), 0, 16, 1,
-                                                  17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        const Block::Rows high = kSide > 2 ? blocks[kSide - 1]->rows : Block::Rows{};
+        // The rows of blocks above one another, from the lowest cell on.
+        constexpr int kHighShift = kSide > 2 ? 8 - kLowest : 0;
+        const Block::Rows all = blocks[0]->rows >> kLowest | blocks[1]->rows << (4 - kLowest) | high << kHighShift;
         std::memcpy(&rows[static_cast<size_t>(y)], &all, sizeof(all));
       }
       // Of the first blocks only what lies from kLowest on is read, of the third ones as much less.
@@ -126,13 +120,6 @@ class NarrowBox {
   }
 
  private:
-  /// The rows of three blocks above one another whose y is even, from the lowest cell on.
-  static uint64_t rows_of(uint64_t low, uint64_t middle, uint64_t high) noexcept {
-    constexpr uint64_t kEveryRow = 0x0101010101010101;
-    return (low >> kLowest & kEveryRow * (15U >> kLowest)) | (middle & kNibbles) << (4 - kLowest) |
-           (high & kEveryRow * ((1U << kLowest) - 1)) << (8 - kLowest);
-  }
-
   static constexpr size_t kSlices = static_cast<size_t>(kSide) * Block::kSide;
   std::array<uint64_t, kSlices> slices_ = {};
 };
@@ -165,19 +152,11 @@ class WideBox {
  private:
   /// Four blocks above one another as rows of 16 bits, four rows for each x.
   static std::array<uint64_t, Block::kSide> quads_of(const Block* const* blocks) noexcept {
-    const auto pair = [](uint64_t below, uint64_t above) {
-      // A byte a row; those with an odd y in the upper half.
-      return reinterpret_cast<Bytes>(
-          Words{(below & kNibbles) | (above & kNibbles) << 4, (below >> 4 & kNibbles) | (above & ~kNibbles)});
-    };
-    const Bytes low = pair(blocks[0]->cells, blocks[1]->cells), high = pair(blocks[2]->cells, blocks[3]->cells);
-    const auto even = reinterpret_cast<Rows16>(
-                   __builtin_shufflevector(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)),
-               odd = reinterpret_cast<Rows16>(
-                   __builtin_shufflevector(low, high, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31));
-    const auto lower = reinterpret_cast<Words>(__builtin_shufflevector(even, odd, 0, 8, 1, 9, 2, 10, 3, 11)),
-               upper = reinterpret_cast<Words>(__builtin_shufflevector(even, odd, 4, 12, 5, 13, 6, 14, 7, 15));
-    return {lower[0], lower[1], upper[0], upper[1]};
+    const Block::Rows low = blocks[0]->rows | blocks[1]->rows << 4, high = blocks[2]->rows | blocks[3]->rows << 4;
+    const std::array<Block::Rows, 2> rows = {
+        __builtin_shufflevector(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
+        __builtin_shufflevector(low, high, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)};
+    return std::bit_cast<std::array<uint64_t, Block::kSide>>(rows);
   }
 
   // Four rows a quad, four quads a slice. A quad is read together with the one after it.
