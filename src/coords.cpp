@@ -83,6 +83,12 @@ Support CoordSet::make(std::vector<Coord> coords, Triple stride, std::optional<T
   return Support(new CoordSet(std::move(coords), stride, extent));
 }
 
+Support CoordSet::make(NumberedCoords coords, Triple stride, std::optional<Triple> extent) {
+  Support set = make(std::move(coords.coords), stride, extent);
+  if (!coords.blocks.of_row.empty()) set->known_ = std::make_unique<BlockNumbers>(std::move(coords.blocks));
+  return set;
+}
+
 Support CoordSet::make(const Tensor& coords, Triple stride, std::optional<Triple> extent) {
   if (coords.rank() != 2 || coords.size(1) != 4) {
     fail(ErrorCode::invalid_argument, "coord_set: coordinates have shape {}, but must be (N, 4): batch, x, y, z",
@@ -104,12 +110,11 @@ CoordSet::CoordSet(std::vector<Coord> coords, Triple stride, std::optional<Tripl
 CoordSet::~CoordSet() = default;
 
 const CoordIndex& CoordSet::index() const {
-  std::call_once(index_once_, [&] { index_ = std::make_unique<const CoordIndex>(coords_); });
-  return *index_;
-}
-
-const CoordIndex& CoordSet::index(BlockNumbers known) const {
-  std::call_once(index_once_, [&] { index_ = std::make_unique<const CoordIndex>(coords_, std::move(known)); });
+  std::call_once(index_once_, [this] {
+    index_ = known_ ? std::make_unique<const CoordIndex>(coords_, std::move(*known_))
+                    : std::make_unique<const CoordIndex>(coords_);
+    known_ = nullptr;
+  });
   return *index_;
 }
 

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <utility>
 
+#include "coord_index.h"
 #include "fail.h"
 
 namespace lattice {
@@ -45,6 +47,49 @@ void DistinctCoords::resize(int bits) {
     while (table_[slot] >= 0) slot = (slot + 1) & (table_.size() - 1);
     table_[slot] = static_cast<int32_t>(place);
   }
+}
+
+DistinctRows DistinctRows::of(std::span<const Coord> coords) {
+  struct Held {
+    uint64_t cells = 0;
+    size_t first = 0;
+  };
+  BlockNumbers numbers = BlockNumbers::of(coords);
+  std::vector<Held> blocks(numbers.blocks.size());
+  for (size_t row = 0; row < coords.size(); ++row) {
+    const Coord& c = coords[row];
+    blocks[numbers.of_row[row]].cells |= uint64_t{1} << Block::cell(c.x, c.y, c.z);
+  }
+  size_t places = 0;
+  for (Held& block : blocks) {
+    block.first = places;
+    places += static_cast<size_t>(std::popcount(block.cells));
+  }
+  if (places > 0) check_distinct_count(places - 1);
+
+  DistinctRows rows = {.distinct = {.coords = std::vector<Coord>(places + 1),
+                                    .blocks = {.blocks = {}, .of_row = std::vector<uint32_t>(places + 1)}},
+                       .of_row = std::vector<int32_t>(coords.size())};
+  std::vector<int32_t> number_of(places, -1);
+  int32_t found = 0;
+  for (size_t row = 0; row < coords.size(); ++row) {
+    const Coord& c = coords[row];
+    const uint32_t number = numbers.of_row[row];
+    const Held& block = blocks[number];
+    const uint64_t below = block.cells & ((uint64_t{1} << Block::cell(c.x, c.y, c.z)) - 1);
+    int32_t& known = number_of[block.first + static_cast<size_t>(std::popcount(below))];
+    // Written in any case, behind what was found so far.
+    rows.distinct.coords[static_cast<size_t>(found)] = c;
+    rows.distinct.blocks.of_row[static_cast<size_t>(found)] = number;
+    const bool is_new = known < 0;
+    known = is_new ? found : known;
+    found += is_new ? 1 : 0;
+    rows.of_row[row] = known;
+  }
+  rows.distinct.coords.resize(places);
+  rows.distinct.blocks.of_row.resize(places);
+  rows.distinct.blocks.blocks = std::move(numbers.blocks);
+  return rows;
 }
 
 }  // namespace lattice

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
+#include "block_numbers.h"
 #include "lattice/coords.h"
 
 namespace lattice {
@@ -14,8 +16,6 @@ class DistinctCoords {
   /// `expected`: about how many coordinates will be added, repeated ones too; only for speed.
   explicit DistinctCoords(int64_t expected = 0);
 
-  /// Asks memory for what add() will look at first.
-  void prefetch(const Coord& coord) const noexcept { __builtin_prefetch(&table_[start(coord)]); }
   /// The place of a coordinate: its number among the distinct ones. Throws out_of_range beyond 2^31 - 1 of them.
   int32_t add(const Coord& coord) {
     size_t slot = start(coord);
@@ -43,6 +43,16 @@ class DistinctCoords {
   std::vector<Coord> coords_;
   std::vector<int32_t> table_;  // places, -1 where free; at most half full
   int shift_ = 0;               // 64 - bits of a slot
+};
+
+/// The distinct ones of many coordinates, in order of first appearance, and which of them each one is. Many times in a
+/// row it cannot be foreseen whether a coordinate is a new one: nothing here depends on it but what is counted.
+struct DistinctRows {
+  NumberedCoords distinct;
+  std::vector<int32_t> of_row;
+
+  /// Throws out_of_range beyond 2^31 - 1 distinct coordinates.
+  static DistinctRows of(std::span<const Coord> coords);
 };
 
 /// Throws out_of_range where `count` coordinates leave no room for another, as a set holds at most 2^31 - 1.

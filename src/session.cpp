@@ -264,9 +264,7 @@ RelatedSupport Session::relate(RelationKind kind, const Support& source, const C
   cache_->purge();
   Support derived;
   if (output == nullptr) {
-    NumberedCoords outputs = backend_->output_coords(kind, *source, geometry, extent, operation);
-    derived = CoordSet::make(std::move(outputs.coords), stride, extent);
-    if (!outputs.blocks.of_row.empty()) derived->index(std::move(outputs.blocks));
+    derived = CoordSet::make(backend_->output_coords(kind, *source, geometry, extent, operation), stride, extent);
     output = derived;
   }
   const Relation* const inverse =

@@ -46,6 +46,7 @@ constexpr bool lies_inside(const Coord& c, const Triple& extent) noexcept {
 class CoordIndex;
 class CoordSet;
 struct BlockNumbers;
+struct NumberedCoords;
 
 /// Coordinate sets are immutable and shared; two tensors live on the same support where their pointers are equal.
 using Support = std::shared_ptr<const CoordSet>;
@@ -65,6 +66,9 @@ class CoordSet {
   /// From an (N, 4) tensor of int32 or int64, columns batch, x, y, z. An int64 value outside int32 is out_of_range.
   static Support make(const Tensor& coords, Triple stride = 1, std::optional<Triple> extent = std::nullopt);
 
+  /// From coordinates of which more is known already (see src/block_numbers.h): the sorted index starts from that.
+  static Support make(NumberedCoords coords, Triple stride = 1, std::optional<Triple> extent = std::nullopt);
+
   ~CoordSet();
   CoordSet(const CoordSet&) = delete;
   CoordSet& operator=(const CoordSet&) = delete;
@@ -83,8 +87,6 @@ class CoordSet {
   Tensor tensor() const;
   /// The sorted order of the rows, made on first use and kept (see src/coord_index.h).
   const CoordIndex& index() const;
-  /// The same, from what whoever found the coordinates knows of them.
-  const CoordIndex& index(BlockNumbers known) const;
 
  private:
   CoordSet(std::vector<Coord> coords, Triple stride, std::optional<Triple> extent);
@@ -95,6 +97,7 @@ class CoordSet {
   uint64_t id_;
   int64_t batches_ = 0;
   mutable std::once_flag index_once_;
+  mutable std::unique_ptr<BlockNumbers> known_;  // for the index; null without, and afterwards
   mutable std::unique_ptr<const CoordIndex> index_;
 };
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <span>
@@ -15,27 +16,44 @@ namespace {
 // 2^31 as a float; every float below it in magnitude fits int32 once it is rounded down, and -2^31 itself does too.
 constexpr float kLimit = 2147483648.0F;
 
-// How many points are looked up together.
+// How far ahead of its use a voxel's sum is fetched.
 constexpr int64_t kPointsAhead = 16;
 
-/// The floor of a number in int32's range, without the call that std::floor is where no instruction set is asked for.
-int32_t floor_of(float value) {
-  const auto truncated = static_cast<int32_t>(value);
-  return truncated - (static_cast<float>(truncated) > value ? 1 : 0);
-}
+/// Numbers in the order of a Coord: batch, x, y, z.
+using Lanes = float __attribute__((vector_size(16)));
+using IntLanes = int32_t __attribute__((vector_size(16)));
 
-/// A point's place in steps of the voxels, or false where it is not finite or leaves int32.
-bool place_of(const float* point, const VoxelizeOptions& options, std::array<float, 3>& place) {
-  for (size_t axis = 0; axis < 3; ++axis) {
+/// Where points lie, in steps of the voxels.
+class FindPlace {
+ public:
+  explicit FindPlace(const VoxelizeOptions& options)
+      : origin_{0, options.origin[0], options.origin[1], options.origin[2]},
+        voxel_size_{1, options.voxel_size[0], options.voxel_size[1], options.voxel_size[2]} {}
+
+  /// False where the point is not finite or leaves int32.
+  bool operator()(const float* point, Lanes& place) const noexcept {
     // A true division: a reciprocal would put points on a border into other voxels.
-    place[axis] = (point[axis] - options.origin[axis]) / options.voxel_size[axis];
-    if (!(place[axis] >= -kLimit && place[axis] < kLimit)) return false;  // floor changes neither
+    place = (Lanes{0, point[0], point[1], point[2]} - origin_) / voxel_size_;
+    const IntLanes fits = (place >= -kLimit) & (place < kLimit);  // floor changes neither
+    const auto halves = std::bit_cast<std::array<uint64_t, 2>>(fits);
+    return (halves[0] & halves[1]) == ~uint64_t{0};
   }
-  return true;
+
+ private:
+  Lanes origin_, voxel_size_;
+};
+
+/// The voxel of a place that fits int32.
+Coord voxel_at(const Lanes& place, int32_t batch) {
+  const IntLanes truncated = __builtin_convertvector(place, IntLanes);
+  auto voxel = std::bit_cast<Coord>(truncated + (__builtin_convertvector(truncated, Lanes) > place));  // true is -1
+  voxel.batch = batch;
+  return voxel;
 }
 
 /// Keeps the first `most` voxels of each batch, and gives the points of the others row -1; their number.
-int64_t keep_first_voxels(int64_t most, std::vector<Coord>& coords, std::vector<int32_t>& point_row) {
+int64_t keep_first_voxels(int64_t most, NumberedCoords& voxels, std::vector<int32_t>& point_row) {
+  std::vector<Coord>& coords = voxels.coords;
   std::unordered_map<int32_t, int64_t> kept_of_batch;
   std::vector<int32_t> kept_row(coords.size(), -1);
   size_t kept = 0;
@@ -44,7 +62,9 @@ int64_t keep_first_voxels(int64_t most, std::vector<Coord>& coords, std::vector<
     kept_row[row] = static_cast<int32_t>(kept);
     coords[kept++] = coords[row];
   }
+  if (kept == coords.size()) return 0;
   coords.resize(kept);
+  voxels.blocks = {};  // some may hold nothing now
   int64_t beyond = 0;
   for (int32_t& row : point_row) {
     if (row < 0) continue;
@@ -62,38 +82,30 @@ Voxels CpuBackend::voxelize(const Tensor& points, const Tensor& features, const 
   const float* xyz = points.data<float>();
   const int32_t* batches = batch.defined() ? batch.data<int32_t>() : nullptr;
   const std::optional<Triple> extent = grid_extent(options);
-  DistinctCoords distinct(count);
+  const FindPlace find_place(options);
   std::vector<int32_t> point_row(static_cast<size_t>(count), -1);
   int64_t dropped = 0, out_of_range = 0, beyond_voxels = 0, beyond_points = 0;
-  // A large scan's table lies beyond the caches: look-ups of a few points at a time wait for memory together.
-  struct Found {
-    int64_t point;
-    Coord voxel;
-  };
-  std::array<Found, kPointsAhead> found;
-  for (int64_t first = 0; first < count; first += kPointsAhead) {
-    size_t places = 0;
-    for (int64_t i = first, last = std::min(count, first + kPointsAhead); i < last; ++i) {
-      std::array<float, 3> place;
-      if (!place_of(xyz + i * 3, options, place)) {
-        ++dropped;
-        continue;
-      }
-      const Coord voxel = {batches ? batches[i] : 0, floor_of(place[0]), floor_of(place[1]), floor_of(place[2])};
-      if (extent && !lies_inside(voxel, *extent)) {
-        ++out_of_range;
-        continue;
-      }
-      distinct.prefetch(voxel);
-      found[places++] = {i, voxel};
+  std::vector<Coord> voxels;  // of the points that have one
+  voxels.reserve(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) {
+    Lanes place;
+    if (!find_place(xyz + i * 3, place)) {
+      ++dropped;
+      continue;
     }
-    for (const auto& [point, voxel] : std::span(found).first(places)) {
-      point_row[static_cast<size_t>(point)] = distinct.add(voxel);
+    const Coord voxel = voxel_at(place, batches ? batches[i] : 0);
+    if (extent && !lies_inside(voxel, *extent)) {
+      ++out_of_range;
+      continue;
     }
+    point_row[static_cast<size_t>(i)] = static_cast<int32_t>(voxels.size());
+    voxels.push_back(voxel);
   }
-  std::vector<Coord> coords = distinct.take();
+  DistinctRows found = DistinctRows::of(voxels);
+  for (int32_t& row : point_row) row = row < 0 ? row : found.of_row[static_cast<size_t>(row)];
+  NumberedCoords coords = std::move(found.distinct);
   if (options.most_voxels) beyond_voxels = keep_first_voxels(*options.most_voxels, coords, point_row);
-  const auto rows = static_cast<int64_t>(coords.size());
+  const auto rows = static_cast<int64_t>(coords.coords.size());
   const int64_t channels = features.size(1);
 
   std::vector<int32_t> counts(static_cast<size_t>(rows), 0);
@@ -137,6 +149,7 @@ Tensor CpuBackend::devoxelize(const SparseTensor& voxels, const Tensor& points, 
   const int64_t channels = voxels.channels();
   const float* xyz = points.data<float>();
   const int32_t* batches = batch.defined() ? batch.data<int32_t>() : nullptr;
+  const FindPlace find_place(options);
   Tensor y = Tensor::zeros(voxels.dtype(), {count, channels});
   with_feature_type(voxels.dtype(), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
@@ -145,12 +158,12 @@ Tensor CpuBackend::devoxelize(const SparseTensor& voxels, const Tensor& points, 
     workers_.for_blocks(count, 1024, [&](int64_t first, int64_t last) {
       std::vector<float> sums(static_cast<size_t>(channels));
       for (int64_t i = first; i < last; ++i) {
-        std::array<float, 3> place;
-        if (!place_of(xyz + i * 3, options, place)) continue;
+        Lanes place;
+        if (!find_place(xyz + i * 3, place)) continue;
         const int64_t in_batch = batches ? batches[i] : 0;
         T* out = to + i * channels;
         if (interpolation == Interpolation::nearest) {
-          const auto at = [&](size_t axis) { return static_cast<int64_t>(std::floor(place[axis] + 0.5F)); };
+          const auto at = [&](size_t axis) { return static_cast<int64_t>(std::floor(place[axis + 1] + 0.5F)); };
           const int32_t row = index.find(in_batch, at(0), at(1), at(2));
           if (row >= 0) std::copy_n(from + row * channels, channels, out);
           continue;
@@ -160,9 +173,9 @@ Tensor CpuBackend::devoxelize(const SparseTensor& voxels, const Tensor& points, 
           float weight = 1;
           std::array<int64_t, 3> at;
           for (size_t axis = 0; axis < 3; ++axis) {
-            const float low = std::floor(place[axis]);
+            const float low = std::floor(place[axis + 1]);
             const bool upper = (corner >> axis & 1U) != 0;
-            weight *= upper ? place[axis] - low : 1 - (place[axis] - low);
+            weight *= upper ? place[axis + 1] - low : 1 - (place[axis + 1] - low);
             at[axis] = static_cast<int64_t>(low) + (upper ? 1 : 0);
           }
           const int32_t row = index.find(in_batch, at[0], at[1], at[2]);
