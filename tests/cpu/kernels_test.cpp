@@ -128,6 +128,39 @@ TEST_P(EveryIsaWithBf16, MultipliesPairsOfAnyNumberOfRows) {
   check_float_product<BFloat16>(kernels().bf16.float_product, kernels(), 2);
 }
 
+// Each product is exact, each addition rounds; what is subnormal may count as zero.
+TEST_P(EveryIsaWithBf16, RoundsSumsOfPairsWithinTheBound) {
+  const Kernels& k = kernels();
+  constexpr int64_t kRows = 7, kChannels = 90;
+  const int64_t width = k.panel_width;
+  Random random(6);
+  for (const float size : {1.0F, 0x1p-60F, 0x1p-66F, 0x1p-128F}) {
+    const auto fill = [&](std::vector<BFloat16>& values) {
+      for (BFloat16& value : values) value = BFloat16(static_cast<float>(random.normal()) * size);
+    };
+    std::vector<BFloat16> x(static_cast<size_t>(kRows * kChannels)), panel(static_cast<size_t>(kChannels * width));
+    fill(x), fill(panel);
+    RandomEdges edges(random, kRows, kRows, width);
+    edges.sums.assign(edges.sums.size(), 0);
+    k.bf16.float_product(
+        {.edges = edges.view(), .x = x.data(), .x_stride = kChannels, .panel = panel.data(), .channels = kChannels});
+    for (int64_t e = 0; e < kRows; ++e) {
+      for (int64_t n = 0; n < width; ++n) {
+        double expected = 0, magnitude = 0, flushed = 0;
+        for (int64_t c = 0; c < kChannels; ++c) {
+          const int64_t row = edges.input[static_cast<size_t>(e)];
+          const double value{static_cast<float>(x[static_cast<size_t>(row * kChannels + c)])};
+          const double weight{static_cast<float>(panel[static_cast<size_t>((c / 2 * width + n) * 2 + c % 2)])};
+          expected += value * weight;
+          magnitude += std::abs(value * weight);
+          flushed += 1 + std::abs(value) + std::abs(weight);
+        }
+        ASSERT_NEAR(edges.sum(e, n), expected, (kChannels + 4) * 0x1p-24 * magnitude + 0x1p-125 * flushed) << size;
+      }
+    }
+  }
+}
+
 /// A panel of random codes, whose scales and biases are powers of two, so that no rounding hides a wrong code.
 struct RandomPanel {
   int64_t groups, group_size, bits, width;

@@ -24,11 +24,11 @@ template <int Planes, int R, int N>
 [[gnu::noinline]] void multiply_planes(const PackedProduct& task, int64_t first, int64_t group, const uint32_t* codes,
                                        const uint32_t* starts) {
   const int64_t words = task.group_size / 4;
+  const GroupEdges<R> edges(task, first, group);
   const uint32_t* x[R];
   Neon::Ints acc[R * N];
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    const int64_t at = task.edges.input[first + r] * task.groups + group;
-    x[r] = static_cast<const uint32_t*>(task.x) + at * words * Planes;
+    x[r] = static_cast<const uint32_t*>(task.x) + edges.at[r] * words * Planes;
     unrolled<N>([&](auto n)
                     __attribute__((always_inline)) { acc[r * N + n] = Neon::load_ints(starts + n * Neon::kLanes); });
   });
@@ -38,7 +38,7 @@ template <int Planes, int R, int N>
     unrolled<R * N>([&](auto i) __attribute__((always_inline)) { acc[i] = vshlq_n_u32(acc[i], 8); });
     add_steps<Neon, NeonBytes, R, N>(acc, x, codes, words);
   }
-  add_scaled<Neon, R, N>(task, first, group, acc);
+  add_scaled<Neon, R, N>(edges, acc);
 }
 
 /// starts[column] = -128 * the sum of a group's codes.

@@ -66,6 +66,7 @@ struct PairStep : IntegerStep<V> {
   using typename IntegerStep<V>::Sum, typename IntegerStep<V>::Factor;
   static constexpr int64_t kChannels = 2;
   static void add(Sum& sum, Factor values, Factor codes) {
+    V::keep_in_register(sum);
     sum = V::dot_pairs(sum, values, codes);
     V::keep_in_register(sum);
   }
@@ -77,6 +78,7 @@ struct QuadStep : IntegerStep<V> {
   using typename IntegerStep<V>::Sum, typename IntegerStep<V>::Factor;
   static constexpr int64_t kChannels = 4;
   static void add(Sum& sum, Factor values, Factor codes) {
+    V::keep_in_register(sum);
     sum = V::dot_quads(sum, values, codes);
     V::keep_in_register(sum);
   }
@@ -90,6 +92,7 @@ struct Bf16Step : WordStep<V> {
   static constexpr int64_t kChannels = 2;
   static Sum zero() { return V::broadcast(0.0F); }
   static void add(Sum& sum, Factor values, Factor weights) {
+    V::keep_in_register(sum);
     sum = V::dot_bf16(sum, values, weights);
     V::keep_in_register(sum);
   }
@@ -145,38 +148,53 @@ void float_product(const FloatProduct& task) {
   });
 }
 
+/// Where the group of each of R edges stands in (rows, groups), and their sums. Found before any sum is stored: for all
+/// that a compiler knows, a store may change what the task points at.
+template <int R>
+struct GroupEdges {
+  int64_t at[R];
+  float* sums[R];
+  const float *row_scales, *row_sums, *scales, *biases;
+
+  [[gnu::always_inline]] GroupEdges(const PackedProduct& task, int64_t first, int64_t group)
+      : row_scales(task.row_scales),
+        row_sums(task.row_sums),
+        scales(task.scales + group * task.edges.width),
+        biases(task.biases + group * task.edges.width) {
+    unrolled<R>([&](auto r) __attribute__((always_inline)) {
+      at[r] = task.edges.input[first + r] * task.groups + group;
+      sums[r] = task.edges.sums + task.edges.slot[first + r] * task.edges.sums_stride;
+    });
+  }
+};
+
 /// The edges' sums += row_scale * (scale * acc + bias * row_sum), for a group of integers.
 template <typename V, int R, int N>
-[[gnu::always_inline]] inline void add_scaled(const PackedProduct& task, int64_t first, int64_t group,
-                                              const typename V::Ints (&acc)[R * N]) {
+[[gnu::always_inline]] inline void add_scaled(const GroupEdges<R>& edges, const typename V::Ints (&acc)[R * N]) {
   using Vector = typename V::Vector;
-  const float* scales = task.scales + group * (N * V::kLanes);
-  const float* biases = task.biases + group * (N * V::kLanes);
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    const int64_t at = task.edges.input[first + r] * task.groups + group;
-    float* sums = task.edges.sums + task.edges.slot[first + r] * task.edges.sums_stride;
-    const Vector row_scale = V::broadcast(task.row_scales[at]);
-    const Vector row_sum = V::broadcast(task.row_sums[at]);
+    const Vector row_scale = V::broadcast(edges.row_scales[edges.at[r]]);
+    const Vector row_sum = V::broadcast(edges.row_sums[edges.at[r]]);
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
-      const Vector biased = V::multiply(row_sum, V::load(biases + n * V::kLanes));
-      const Vector product = V::multiply_add(V::to_floats(acc[r * N + n]), V::load(scales + n * V::kLanes), biased);
-      V::store(sums + n * V::kLanes, V::multiply_add(row_scale, product, V::load(sums + n * V::kLanes)));
+      constexpr int64_t kOffset = n * V::kLanes;
+      const Vector biased = V::multiply(row_sum, V::load(edges.biases + kOffset));
+      const Vector product = V::multiply_add(V::to_floats(acc[r * N + n]), V::load(edges.scales + kOffset), biased);
+      float* sums = edges.sums[r] + kOffset;
+      V::store(sums, V::multiply_add(row_scale, product, V::load(sums)));
     });
   });
 }
 
-/// The same for a group of bfloat16, which have no scale.
+/// The same for a group of bfloat16, which have no scale: scales and biases are loaded once for all rows.
 template <typename V, int R, int N>
-[[gnu::always_inline]] inline void add_scaled(const PackedProduct& task, int64_t first, int64_t group,
-                                              const typename V::Vector (&acc)[R * N]) {
-  const float* scales = task.scales + group * (N * V::kLanes);
-  const float* biases = task.biases + group * (N * V::kLanes);
-  unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    float* sums = task.edges.sums + task.edges.slot[first + r] * task.edges.sums_stride;
-    const auto row_sum = V::broadcast(task.row_sums[task.edges.input[first + r] * task.groups + group]);
-    unrolled<N>([&](auto n) __attribute__((always_inline)) {
-      const auto biased = V::multiply_add(row_sum, V::load(biases + n * V::kLanes), V::load(sums + n * V::kLanes));
-      V::store(sums + n * V::kLanes, V::multiply_add(acc[r * N + n], V::load(scales + n * V::kLanes), biased));
+[[gnu::always_inline]] inline void add_scaled(const GroupEdges<R>& edges, const typename V::Vector (&acc)[R * N]) {
+  unrolled<N>([&](auto n) __attribute__((always_inline)) {
+    constexpr int64_t kOffset = n * V::kLanes;
+    const auto scale = V::load(edges.scales + kOffset), bias = V::load(edges.biases + kOffset);
+    unrolled<R>([&](auto r) __attribute__((always_inline)) {
+      float* sums = edges.sums[r] + kOffset;
+      const auto row_sum = V::broadcast(edges.row_sums[edges.at[r]]);
+      V::store(sums, V::multiply_add(acc[r * N + n], scale, V::multiply_add(row_sum, bias, V::load(sums))));
     });
   });
 }
@@ -185,14 +203,15 @@ template <typename V, int R, int N>
 template <typename V, typename Step, int R, int N>
 [[gnu::noinline]] void multiply_codes(const PackedProduct& task, int64_t first, int64_t group) {
   const int64_t steps = task.group_size / Step::kChannels;
+  const GroupEdges<R> edges(task, first, group);
   const uint32_t* x[R];
   typename Step::Sum acc[R * N];
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    x[r] = static_cast<const uint32_t*>(task.x) + (task.edges.input[first + r] * task.groups + group) * steps;
+    x[r] = static_cast<const uint32_t*>(task.x) + edges.at[r] * steps;
     unrolled<N>([&](auto n) __attribute__((always_inline)) { acc[r * N + n] = Step::zero(); });
   });
   add_steps<V, Step, R, N>(acc, x, static_cast<const uint32_t*>(task.codes) + group * steps * (N * V::kLanes), steps);
-  add_scaled<V, R, N>(task, first, group, acc);
+  add_scaled<V, R, N>(edges, acc);
 }
 
 /// Group by group, so that a group's codes (8 KiB at 64 channels of 64 outputs) stay in the first-level cache.
