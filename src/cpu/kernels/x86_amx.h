@@ -41,6 +41,8 @@ struct alignas(64) TileBlock {
     uint32_t integers[4][kTileEdges * kTileColumns];
     float floats[2][kTileEdges * kTileColumns];
   };
+  float* sums[kTileEdges];
+  float row_scales[kTileEdges], row_sums[kTileEdges];  // of packed weights
 };
 
 /// The tiles' instructions of g++ 12 do not tell it what memory they read.
@@ -150,10 +152,9 @@ void multiply_bf16_tiles(TileBlock& block, const uint8_t* panel, int64_t width, 
   settle_memory();
 }
 
-/// Adds the products of `count` edges, scaled, to their sums.
+/// Adds the products of `count` edges, scaled, to their sums from `column` on.
 template <int Planes, int N>
-void add_products(const PackedProduct& task, const TileBlock& block, int64_t first, int64_t count, int64_t group,
-                  int64_t column) {
+void add_products(const PackedProduct& task, const TileBlock& block, int64_t count, int64_t group, int64_t column) {
   using V = Avx512;
   V::Vector scales[N], biases[N];
   unrolled<N>([&](auto n) __attribute__((always_inline)) {
@@ -161,10 +162,9 @@ void add_products(const PackedProduct& task, const TileBlock& block, int64_t fir
     biases[n] = V::load(task.biases + group * task.edges.width + column + n * V::kLanes);
   });
   for (int64_t r = 0; r < count; ++r) {
-    const int64_t at = task.edges.input[first + r] * task.groups + group;
-    float* sums = task.edges.sums + task.edges.slot[first + r] * task.edges.sums_stride + column;
-    const V::Vector row_scale = V::broadcast(task.row_scales[at]);
-    const V::Vector row_sum = V::broadcast(task.row_sums[at]);
+    const V::Vector row_scale = V::broadcast(block.row_scales[r]);
+    const V::Vector row_sum = V::broadcast(block.row_sums[r]);
+    float* sums = block.sums[r] + column;
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
       constexpr int64_t kOffset = n * V::kLanes;
       V::Ints product = V::load_ints(block.integers[n] + r * kTileColumns);
@@ -180,7 +180,7 @@ void add_products(const PackedProduct& task, const TileBlock& block, int64_t fir
 
 /// The same of bfloat16, which have no scale.
 template <int N>
-void add_bf16_products(const PackedProduct& task, const TileBlock& block, int64_t first, int64_t count, int64_t group,
+void add_bf16_products(const PackedProduct& task, const TileBlock& block, int64_t count, int64_t group,
                        int64_t column) {
   using V = Avx512;
   V::Vector scales[N], biases[N];
@@ -189,8 +189,8 @@ void add_bf16_products(const PackedProduct& task, const TileBlock& block, int64_
     biases[n] = V::load(task.biases + group * task.edges.width + column + n * V::kLanes);
   });
   for (int64_t r = 0; r < count; ++r) {
-    float* sums = task.edges.sums + task.edges.slot[first + r] * task.edges.sums_stride + column;
-    const V::Vector row_sum = V::broadcast(task.row_sums[task.edges.input[first + r] * task.groups + group]);
+    const V::Vector row_sum = V::broadcast(block.row_sums[r]);
+    float* sums = block.sums[r] + column;
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
       constexpr int64_t kOffset = n * V::kLanes;
       const V::Vector biased = V::multiply_add(row_sum, biases[n], V::load(sums + kOffset));
@@ -199,12 +199,12 @@ void add_bf16_products(const PackedProduct& task, const TileBlock& block, int64_
   }
 }
 
-/// Adds the products of `count` edges, of bfloat16 weights, to their sums.
+/// The same of bfloat16 weights.
 template <int N>
-void add_bf16_products(const FloatProduct& task, const TileBlock& block, int64_t first, int64_t count, int64_t column) {
+void add_bf16_products(const TileBlock& block, int64_t count, int64_t column) {
   using V = Avx512;
   for (int64_t r = 0; r < count; ++r) {
-    float* sums = task.edges.sums + task.edges.slot[first + r] * task.edges.sums_stride + column;
+    float* sums = block.sums[r] + column;
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
       constexpr int64_t kOffset = n * V::kLanes;
       const V::Vector product = V::load(block.floats[n] + r * kTileColumns);
@@ -213,18 +213,37 @@ void add_bf16_products(const FloatProduct& task, const TileBlock& block, int64_t
   }
 }
 
+/// What 32 bytes at a time leave over; apart, so that where there is nothing a loop over rows stays small.
+[[gnu::noinline]] inline void copy_rest(const uint8_t* from, uint8_t* to, int64_t bytes) {
+  for (int64_t b = 0; b < bytes; ++b) to[b] = from[b];
+}
+
 /// `bytes` of channels of 16 edges, one below the other; where there are fewer, the first again. Rows of `x` are
-/// `stride` bytes.
+/// `stride` bytes. What edges add to is found here as well, once for all columns.
 inline void gather(const TapEdges& edges, int64_t first, int64_t count, const uint8_t* x, int64_t stride, int64_t bytes,
                    TileBlock& block) {
   for (int64_t r = 0; r < kTileEdges; ++r) {
-    const uint8_t* from = x + edges.input[first + (r < count ? r : 0)] * stride;
+    const int64_t edge = first + (r < count ? r : 0);
+    const uint8_t* from = x + edges.input[edge] * stride;
+    block.sums[r] = edges.sums + edges.slot[edge] * edges.sums_stride;
     int64_t b = 0;
     for (; b + 32 <= bytes; b += 32) {
       const __m256i part = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + b));
       _mm256_store_si256(reinterpret_cast<__m256i*>(block.rows[r] + b), part);
     }
-    for (; b < bytes; ++b) block.rows[r][b] = from[b];
+    if (b < bytes) copy_rest(from + b, block.rows[r] + b, bytes - b);
+  }
+}
+
+/// The same of a group, which has `bytes` in a row, with the rows' scales, where they have them, and sums.
+inline void gather_group(const PackedProduct& task, int64_t first, int64_t count, int64_t group, int64_t bytes,
+                         TileBlock& block) {
+  const uint8_t* x = static_cast<const uint8_t*>(task.x) + group * bytes;
+  gather(task.edges, first, count, x, task.groups * bytes, bytes, block);
+  for (int64_t r = 0; r < count; ++r) {
+    const int64_t at = task.edges.input[first + r] * task.groups + group;
+    if (task.row_scales != nullptr) block.row_scales[r] = task.row_scales[at];
+    block.row_sums[r] = task.row_sums[at];
   }
 }
 
@@ -261,11 +280,10 @@ void integer_tile_product(const PackedProduct& task) {
   for (int64_t group = 0; group < task.groups; ++group) {
     const uint8_t* codes = static_cast<const uint8_t*>(task.codes) + group * group_size * width;
     for_tile_edges(task.edges.count, [&](int64_t first, int64_t count) {
-      gather(task.edges, first, count, static_cast<const uint8_t*>(task.x) + group * row_bytes, task.groups * row_bytes,
-             row_bytes, block);
+      gather_group(task, first, count, group, row_bytes, block);
       for_tile_columns(width, [&](auto n, int64_t column) {
         multiply_tiles<Planes, n>(block, codes + 4 * column, width, group_size, step);
-        add_products<Planes, n>(task, block, first, count, group, column);
+        add_products<Planes, n>(task, block, count, group, column);
       });
     });
   }
@@ -280,11 +298,10 @@ inline void bf16_tile_product(const PackedProduct& task) {
   for (int64_t group = 0; group < task.groups; ++group) {
     const uint8_t* codes = static_cast<const uint8_t*>(task.codes) + group * row_bytes * width;
     for_tile_edges(task.edges.count, [&](int64_t first, int64_t count) {
-      gather(task.edges, first, count, static_cast<const uint8_t*>(task.x) + group * row_bytes, task.groups * row_bytes,
-             row_bytes, block);
+      gather_group(task, first, count, group, row_bytes, block);
       for_tile_columns(width, [&](auto n, int64_t column) {
         multiply_bf16_tiles<n>(block, codes + 4 * column, width, task.group_size);
-        add_bf16_products<n>(task, block, first, count, group, column);
+        add_bf16_products<n>(task, block, count, group, column);
       });
     });
   }
@@ -305,7 +322,7 @@ inline void bf16_float_tile_product(const FloatProduct& task) {
              block);
       for_tile_columns(width, [&](auto n, int64_t column) {
         multiply_bf16_tiles<n>(block, panel + 4 * column, width, channels);
-        add_bf16_products<n>(task, block, first, count, column);
+        add_bf16_products<n>(block, count, column);
       });
     });
   }
