@@ -17,7 +17,8 @@ namespace {
 constexpr uint64_t kSeed = 1;
 
 Numerics numerics_named(const std::string& text) {
-  for (const Numerics numerics : {Numerics::automatic, Numerics::float32, Numerics::int16, Numerics::int8}) {
+  for (const Numerics numerics :
+       {Numerics::automatic, Numerics::float32, Numerics::int16, Numerics::int8, Numerics::bfloat16}) {
     if (lattice::name(numerics) == text) return numerics;
   }
   throw Error(ErrorCode::invalid_argument, fmt::format("bench: no numerics are named {}", text));

@@ -58,7 +58,7 @@ Outcome measure(const CompareCommand& command, Side& side) {
                      .weights = side.model.program().plan().weights,
                      .backend = session.backend_kind() == BackendKind::cpu ? "cpu" : "reference",
                      .isa = std::string(session.isa()),
-                     .numerics = std::string(name(session.numerics()))};
+                     .numerics = std::string(name(session.numerics(activations_of(side.inputs))))};
   std::vector<double> times;
   for (int64_t i = 0; i < command.repeat; ++i) {
     session.clear_relations();

@@ -88,7 +88,8 @@ Profile profile(const InspectCommand& command, const Model& model) {
   const auto middle = runs.begin() + static_cast<std::ptrdiff_t>(runs.size() / 2);
   std::nth_element(runs.begin(), middle, runs.end(),
                    [](const auto& a, const auto& b) { return total_ms(a) < total_ms(b); });
-  return {std::move(*middle), std::string(session.isa()), std::string(name(session.numerics())), session.threads()};
+  const Numerics numerics = session.numerics(activations_of(inputs));
+  return {std::move(*middle), std::string(session.isa()), std::string(name(numerics)), session.threads()};
 }
 
 double bits_a_weight(const artifact::WeightSize& weights) {

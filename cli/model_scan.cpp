@@ -181,4 +181,11 @@ NamedTensors read_model_inputs(Session& session, const Model& model, const std::
   return tensors_of(path);
 }
 
+DType activations_of(const NamedTensors& inputs) {
+  for (const auto& [name, tensor] : inputs) {
+    if (tensor.dtype() == DType::f16 || tensor.dtype() == DType::bf16) return tensor.dtype();
+  }
+  return DType::f32;
+}
+
 }  // namespace lattice::cli

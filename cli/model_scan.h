@@ -53,4 +53,7 @@ NamedTensors tensors_of(const std::string& path);
 NamedTensors read_model_inputs(Session& session, const Model& model, const std::string& folder, const std::string& path,
                                std::optional<int64_t> columns);
 
+/// The type of a model's activations, as its inputs tell: points are float32 beside any, so 16 bits go first.
+DType activations_of(const NamedTensors& inputs);
+
 }  // namespace lattice::cli

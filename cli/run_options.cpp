@@ -14,11 +14,12 @@ namespace {
 const std::map<std::string, Numerics> kNumerics = {{"automatic", Numerics::automatic},
                                                    {"float32", Numerics::float32},
                                                    {"int16", Numerics::int16},
-                                                   {"int8", Numerics::int8}};
+                                                   {"int8", Numerics::int8},
+                                                   {"bfloat16", Numerics::bfloat16}};
 
 const std::map<std::string, BackendKind> kBackends = {{"cpu", BackendKind::cpu}, {"reference", BackendKind::reference}};
 
-constexpr const char* kNumericsChoices = "automatic, float32, int16 or int8";
+constexpr const char* kNumericsChoices = "automatic, float32, int16, int8 or bfloat16";
 constexpr const char* kNumericsHelp =
     "How packed weights are multiplied: the fastest within the bound of int16 (automatic), or as named";
 

@@ -43,8 +43,8 @@ class Backend {
 
   virtual BackendKind kind() const noexcept = 0;
   virtual std::string_view isa() const noexcept = 0;
-  /// How packed weights are multiplied; never automatic.
-  virtual Numerics numerics() const noexcept = 0;
+  /// How packed weights are multiplied with activations of a type; never automatic.
+  virtual Numerics numerics(DType activations) const noexcept = 0;
 
   /// Coordinates that `kind` (forward, regular, transposed, generative) derives from `source`, in their specified
   /// order; with an output `extent` only those inside. Throws out_of_range where one leaves int32, naming `operation`

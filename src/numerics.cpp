@@ -12,6 +12,8 @@ std::string_view name(Numerics numerics) noexcept {
       return "int16";
     case Numerics::int8:
       return "int8";
+    case Numerics::bfloat16:
+      return "bfloat16";
   }
   return "unknown";
 }

@@ -234,8 +234,8 @@ Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 
-Numerics Session::numerics() const noexcept {
-  return backend_->numerics();
+Numerics Session::numerics(DType activations) const noexcept {
+  return backend_->numerics(activations);
 }
 
 std::string_view Session::isa() const noexcept {

@@ -7,6 +7,7 @@
 #include "lattice/backend_kind.h"
 #include "lattice/conv_geometry.h"
 #include "lattice/coords.h"
+#include "lattice/dtype.h"
 #include "lattice/numerics.h"
 #include "lattice/relation.h"
 
@@ -17,7 +18,7 @@ class Backend;
 struct SessionOptions {
   BackendKind backend = BackendKind::cpu;
   int threads = 0;  ///< 0: as many as the process may run on. The results do not depend on it, bit for bit.
-  Numerics numerics = Numerics::automatic;  ///< Of packed weights on the cpu backend; the reference has float64 alone.
+  Numerics numerics = Numerics::automatic;  ///< Of products on the cpu backend; the reference has float64 alone.
 };
 
 /// The instruction sets that this machine can run, best first; the last is "scalar".
@@ -44,8 +45,9 @@ class Session {
 
   BackendKind backend_kind() const noexcept { return options_.backend; }
   int threads() const noexcept { return options_.threads; }
-  /// How packed weights are multiplied: what automatic chose; float32 on the reference backend, which has no choice.
-  Numerics numerics() const noexcept;
+  /// How packed weights are multiplied with activations of a type: what automatic chose; float32 on the reference
+  /// backend, which has no choice.
+  Numerics numerics(DType activations = DType::f32) const noexcept;
   /// The instruction set whose kernels run, such as "avx2"; "scalar" on the reference backend.
   std::string_view isa() const noexcept;
 

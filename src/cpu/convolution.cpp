@@ -21,8 +21,8 @@ constexpr int64_t kBlockChannels = 64;
 /// A thread's memory for one task.
 struct TaskScratch {
   Scratch sums, floats, codes, finish;
-  std::vector<int32_t> quantized_input, exact_input;
-  std::vector<uint16_t> quantized_slot, exact_slot;
+  std::vector<int32_t> taken_input, exact_input;
+  std::vector<uint16_t> taken_slot, exact_slot;
 };
 
 TaskScratch& task_scratch() {
@@ -37,37 +37,59 @@ class LayerProduct {
       : input_(input), channels_(channels), weight_(weight), kernels_(kernels) {}
 
   void multiply(int64_t tap, const Panel& panel, const TapEdges& edges, TaskScratch& scratch) const {
-    const QuantizedRows& rows = input_.integers();
-    if (rows.route == nullptr) return multiply_floats(tap, panel, edges, scratch);
-    if (rows.exact == nullptr) return multiply_integers(tap, panel, edges, scratch);
-    TapEdges quantized = edges, exact = edges;
-    split(edges, rows.exact, quantized, exact, scratch);
-    if (quantized.count > 0) multiply_integers(tap, panel, quantized, scratch);
+    if (input_.bf16_rows().x != nullptr) return multiply_bf16(tap, panel, edges);
+    const PackedRows& rows = input_.packed_rows();
+    if (rows.codes == nullptr) return multiply_floats(tap, panel, edges, scratch);
+    if (rows.exact == nullptr) return multiply_codes(tap, panel, edges, scratch);
+    TapEdges taken = edges, exact = edges;
+    split(edges, rows.exact, taken, exact, scratch);
+    if (taken.count > 0) multiply_codes(tap, panel, taken, scratch);
     if (exact.count > 0) multiply_floats(tap, panel, exact, scratch);
   }
 
  private:
   void multiply_floats(int64_t tap, const Panel& panel, const TapEdges& edges, TaskScratch& scratch) const {
-    const float* floats = nullptr;
+    kernels_.float_product({.edges = edges,
+                            .x = input_.floats(),
+                            .x_stride = channels_,
+                            .panel = float_panel(tap, panel, scratch),
+                            .channels = channels_});
+  }
+
+  const float* float_panel(int64_t tap, const Panel& panel, TaskScratch& scratch) const {
     if (weight_.is_packed()) {
       auto* decoded = scratch.floats.take<float>(weight_.groups() * weight_.group_size() * panel.width);
       kernels_.decode_floats(weight_.codes(tap, panel), decoded);
-      floats = decoded;
-    } else {
-      floats = weight_.floats(tap, panel);
+      return decoded;
     }
-    kernels_.float_product(
-        {.edges = edges, .x = input_.floats(), .x_stride = channels_, .panel = floats, .channels = channels_});
+    if (weight_.is_bf16()) {
+      auto* wide = scratch.floats.take<float>(weight_.padded_channels() * panel.width);
+      kernels_.bf16.widen_panel({.from = weight_.bf16_pairs(tap, panel),
+                                 .pairs = weight_.padded_channels() / 2,
+                                 .width = panel.width,
+                                 .to = wide});
+      return wide;
+    }
+    return weight_.floats(tap, panel);
   }
 
-  void multiply_integers(int64_t tap, const Panel& panel, const TapEdges& edges, TaskScratch& scratch) const {
-    const QuantizedRows& rows = input_.integers();
+  void multiply_bf16(int64_t tap, const Panel& panel, const TapEdges& edges) const {
+    const Bf16Rows& rows = input_.bf16_rows();
+    kernels_.bf16.float_product({.edges = edges,
+                                 .x = rows.x,
+                                 .x_stride = rows.stride,
+                                 .panel = weight_.bf16_pairs(tap, panel),
+                                 .channels = rows.stride});
+  }
+
+  void multiply_codes(int64_t tap, const Panel& panel, const TapEdges& edges, TaskScratch& scratch) const {
+    const PackedRows& rows = input_.packed_rows();
     const PanelCodes packed = weight_.codes(tap, panel);
     auto* codes =
-        scratch.codes.take<uint8_t>(packed.groups * packed.group_size * packed.width * rows.route->code_bytes);
-    rows.route->decode(packed, codes);
-    rows.route->product({.edges = edges,
-                         .q = rows.q,
+        scratch.codes.take<uint8_t>(packed.groups * packed.group_size * packed.width * rows.codes->code_bytes);
+    rows.codes->decode(packed, codes);
+    rows.codes->product({.edges = edges,
+                         .x = rows.x,
                          .row_scales = rows.scales,
                          .row_sums = rows.sums,
                          .codes = codes,
@@ -77,19 +99,19 @@ class LayerProduct {
                          .group_size = packed.group_size});
   }
 
-  /// The edges whose input was quantized, and those whose input was not.
-  static void split(const TapEdges& edges, const uint8_t* is_exact, TapEdges& quantized, TapEdges& exact,
+  /// The edges whose input the route takes, and those whose input it does not.
+  static void split(const TapEdges& edges, const uint8_t* is_exact, TapEdges& taken, TapEdges& exact,
                     TaskScratch& scratch) {
-    scratch.quantized_input.clear(), scratch.quantized_slot.clear();
+    scratch.taken_input.clear(), scratch.taken_slot.clear();
     scratch.exact_input.clear(), scratch.exact_slot.clear();
     for (int64_t e = 0; e < edges.count; ++e) {
       const bool stays = is_exact[edges.input[e]] != 0;
-      (stays ? scratch.exact_input : scratch.quantized_input).push_back(edges.input[e]);
-      (stays ? scratch.exact_slot : scratch.quantized_slot).push_back(edges.slot[e]);
+      (stays ? scratch.exact_input : scratch.taken_input).push_back(edges.input[e]);
+      (stays ? scratch.exact_slot : scratch.taken_slot).push_back(edges.slot[e]);
     }
-    quantized.input = scratch.quantized_input.data();
-    quantized.slot = scratch.quantized_slot.data();
-    quantized.count = static_cast<int64_t>(scratch.quantized_input.size());
+    taken.input = scratch.taken_input.data();
+    taken.slot = scratch.taken_slot.data();
+    taken.count = static_cast<int64_t>(scratch.taken_input.size());
     exact.input = scratch.exact_input.data();
     exact.slot = scratch.exact_slot.data();
     exact.count = static_cast<int64_t>(scratch.exact_input.size());
@@ -150,8 +172,7 @@ template <typename TileAt>
 Tensor CpuBackend::convolve_with(const Tensor& x, int64_t output_rows, const ConvWeight& weight,
                                  const Epilogue& epilogue, const TileAt& tile_at) {
   const auto& panels = static_cast<const PanelWeight&>(weight.prepared(*this));
-  const int32_t limit = numerics_ == Numerics::int8 ? 127 : 32767;
-  input_.read(x, kernels_, panels.is_packed() ? route_ : nullptr, limit, panels, workers_);
+  input_.read(x, kernels_, numerics(x.dtype()), panels, workers_);
   Tensor y = Tensor::empty(x.dtype(), {output_rows, weight.out_channels()});
   const LayerProduct product(input_, weight.in_channels(), panels, kernels_);
   convolve_tiles(output_rows, panels, product, Finisher(epilogue, kernels_, y), weight.out_channels(), kernels_,

@@ -8,25 +8,20 @@ std::unique_ptr<Backend> make_cpu_backend(int threads, Numerics numerics) {
 
 namespace cpu {
 
-namespace {
-
-Numerics resolved(Numerics numerics, bool integers_pay) {
-  if (numerics != Numerics::automatic) return numerics;
-  return integers_pay ? Numerics::int16 : Numerics::float32;
-}
-
-const IntegerRoute* route_of(const Kernels& kernels, Numerics numerics) {
-  if (numerics == Numerics::float32) return nullptr;
-  return numerics == Numerics::int8 ? &kernels.narrow : &kernels.wide;
-}
-
-}  // namespace
-
 CpuBackend::CpuBackend(int threads, Numerics numerics, const SelectedKernels& selected)
-    : kernels_(selected.kernels),
-      numerics_(resolved(numerics, selected.integers_pay)),
-      route_(route_of(kernels_, numerics_)),
-      workers_(threads) {}
+    : kernels_(selected.kernels), numerics_(numerics), integers_pay_(selected.integers_pay), workers_(threads) {}
+
+Numerics CpuBackend::numerics(DType activations) const noexcept {
+  const bool takes_bf16 = activations == DType::bf16 && kernels_.bf16.exists();
+  switch (numerics_) {
+    case Numerics::automatic:
+      return takes_bf16 ? Numerics::bfloat16 : integers_pay_ ? Numerics::int16 : Numerics::float32;
+    case Numerics::bfloat16:
+      return takes_bf16 ? Numerics::bfloat16 : Numerics::float32;
+    default:
+      return numerics_;
+  }
+}
 
 }  // namespace cpu
 }  // namespace lattice

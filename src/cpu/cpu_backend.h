@@ -15,7 +15,7 @@ class CpuBackend final : public Backend {
 
   BackendKind kind() const noexcept override { return BackendKind::cpu; }
   std::string_view isa() const noexcept override { return kernels_.isa; }
-  Numerics numerics() const noexcept override { return numerics_; }
+  Numerics numerics(DType activations) const noexcept override;
 
   // coordinates.cpp
   NumberedCoords output_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
@@ -60,8 +60,8 @@ class CpuBackend final : public Backend {
                        const TileAt& tile_at);
 
   const Kernels& kernels_;
-  Numerics numerics_;
-  const IntegerRoute* route_;  // how packed weights are multiplied; null: as float32
+  Numerics numerics_;  // as asked for
+  bool integers_pay_;
   Workers workers_;
   LayerInput input_;
 };

@@ -8,34 +8,55 @@ namespace {
 // Values a task: enough to pay for its start.
 constexpr int64_t kTaskValues = int64_t{1} << 15;
 
+int64_t rows_a_task(int64_t channels) {
+  return std::max<int64_t>(1, kTaskValues / channels);
+}
+
 }  // namespace
 
-void LayerInput::read(const Tensor& x, const Kernels& kernels, const IntegerRoute* route, int32_t limit,
-                      const PanelWeight& weight, Workers& workers) {
+void LayerInput::read(const Tensor& x, const Kernels& kernels, Numerics numerics, const PanelWeight& weight,
+                      Workers& workers) {
+  floats_ = nullptr;
+  packed_rows_ = {};
+  bf16_rows_ = {};
+  if (numerics == Numerics::bfloat16 && weight.is_packed()) {
+    sum_groups(x, kernels.bf16, weight, workers);
+    if (packed_rows_.exact != nullptr) widen(x, kernels, workers);
+    return;
+  }
+  if (numerics == Numerics::bfloat16 && weight.is_bf16()) {
+    bf16_rows_ = {.x = padded(x, weight.padded_channels(), workers), .stride = weight.padded_channels()};
+    return;
+  }
+  widen(x, kernels, workers);
+  if (!weight.is_packed()) return;
+  if (numerics == Numerics::int16) quantize(x.size(0), x.size(1), kernels.wide, 32767, weight, workers);
+  if (numerics == Numerics::int8) quantize(x.size(0), x.size(1), kernels.narrow, 127, weight, workers);
+}
+
+void LayerInput::widen(const Tensor& x, const Kernels& kernels, Workers& workers) {
   if (x.dtype() == DType::f32) {
     floats_ = x.data<float>();
-  } else {
-    auto* wide = wide_.take<float>(x.elements());
-    const auto* from = static_cast<const uint16_t*>(x.raw());
-    const auto widen = x.dtype() == DType::f16 ? kernels.widen_f16 : kernels.widen_bf16;
-    workers.for_blocks(x.elements(), kTaskValues, [&](int64_t first, int64_t last) {
-      widen({.from = from + first, .to = wide + first, .count = last - first});
-    });
-    floats_ = wide;
+    return;
   }
-  integers_ = {};
-  if (route != nullptr) quantize(x.size(0), x.size(1), *route, limit, weight, workers);
+  auto* wide = wide_.take<float>(x.elements());
+  const auto* from = static_cast<const uint16_t*>(x.raw());
+  const auto widen = x.dtype() == DType::f16 ? kernels.widen_f16 : kernels.widen_bf16;
+  workers.for_blocks(x.elements(), kTaskValues, [&](int64_t first, int64_t last) {
+    widen({.from = from + first, .to = wide + first, .count = last - first});
+  });
+  floats_ = wide;
 }
 
 void LayerInput::quantize(int64_t rows, int64_t channels, const IntegerRoute& route, int32_t limit,
                           const PanelWeight& weight, Workers& workers) {
   const int64_t groups = weight.groups();
   const int64_t row_bytes = groups * weight.group_size() * route.activation_bytes;
-  auto* q = q_.take<uint8_t>(rows * row_bytes);
+  auto* q = rows_.take<uint8_t>(rows * row_bytes);
   auto* scales = scales_.take<float>(rows * groups);
   auto* sums = sums_.take<float>(rows * groups);
   auto* exact = exact_.take<uint8_t>(rows);
-  workers.for_blocks(rows, std::max<int64_t>(1, kTaskValues / channels), [&](int64_t first, int64_t last) {
+  workers.for_blocks(rows, rows_a_task(channels), [&](int64_t first, int64_t last) {
     route.quantize({.x = floats_ + first * channels,
                     .rows = last - first,
                     .channels = channels,
@@ -47,8 +68,42 @@ void LayerInput::quantize(int64_t rows, int64_t channels, const IntegerRoute& ro
                     .sums = sums + first * groups,
                     .exact = exact + first});
   });
-  const bool some_are_exact = std::find(exact, exact + rows, 1) != exact + rows;
-  integers_ = {.route = &route, .q = q, .scales = scales, .sums = sums, .exact = some_are_exact ? exact : nullptr};
+  packed_rows_ = {.codes = &route.codes, .x = q, .scales = scales, .sums = sums, .exact = some_exact(exact, rows)};
+}
+
+const uint16_t* LayerInput::padded(const Tensor& x, int64_t row_channels, Workers& workers) {
+  const int64_t rows = x.size(0), channels = x.size(1);
+  const auto* from = static_cast<const uint16_t*>(x.raw());
+  const bool is_aligned = reinterpret_cast<uintptr_t>(from) % sizeof(uint32_t) == 0;  // for channels in pairs
+  if (channels == row_channels && is_aligned) return from;
+  auto* to = rows_.take<uint16_t>(rows * row_channels);
+  workers.for_blocks(rows, rows_a_task(row_channels), [&](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; ++row) {
+      uint16_t* end = std::copy_n(from + row * channels, channels, to + row * row_channels);
+      std::fill_n(end, row_channels - channels, uint16_t{0});
+    }
+  });
+  return to;
+}
+
+void LayerInput::sum_groups(const Tensor& x, const Bf16Route& route, const PanelWeight& weight, Workers& workers) {
+  const int64_t rows = x.size(0), groups = weight.groups(), row_channels = groups * weight.group_size();
+  const uint16_t* from = padded(x, row_channels, workers);
+  auto* sums = sums_.take<float>(rows * groups);
+  auto* exact = exact_.take<uint8_t>(rows);
+  workers.for_blocks(rows, rows_a_task(row_channels), [&](int64_t first, int64_t last) {
+    route.sum_groups({.x = from + first * row_channels,
+                      .rows = last - first,
+                      .groups = groups,
+                      .group_size = weight.group_size(),
+                      .sums = sums + first * groups,
+                      .exact = exact + first});
+  });
+  packed_rows_ = {.codes = &route.codes, .x = from, .scales = nullptr, .sums = sums, .exact = some_exact(exact, rows)};
+}
+
+const uint8_t* LayerInput::some_exact(const uint8_t* exact, int64_t rows) {
+  return std::find(exact, exact + rows, 1) != exact + rows ? exact : nullptr;
 }
 
 }  // namespace lattice::cpu

@@ -6,38 +6,52 @@
 #include "cpu/panel_weight.h"
 #include "cpu/scratch.h"
 #include "cpu/workers.h"
+#include "lattice/numerics.h"
 #include "lattice/tensor.h"
 
 namespace lattice::cpu {
 
-/// Activations as integers, in the form of a route.
-struct QuantizedRows {
-  const IntegerRoute* route = nullptr;  // null: not quantized
-  const void* q = nullptr;
-  const float* scales = nullptr;
+/// Activations in the form that packed weights are multiplied with, unless in float32.
+struct PackedRows {
+  const CodeKernels* codes = nullptr;  // null: float32
+  const void* x = nullptr;
+  const float* scales = nullptr;  // of integers alone
   const float* sums = nullptr;
   const uint8_t* exact = nullptr;  // the rows that stay in float32; null where there are none
 };
 
-/// What a layer multiplies: float32 rows, and the same rows as integers where a route takes them so. Its memory serves
-/// one layer after the other.
+/// Activations in bfloat16, `stride` a row, for weights that are kept so too.
+struct Bf16Rows {
+  const uint16_t* x = nullptr;  // null: float32
+  int64_t stride = 0;
+};
+
+/// What a layer multiplies: float32 rows, where a product asks for them, and rows in the form of a route. Its memory
+/// serves one layer after the other.
 class LayerInput {
  public:
-  /// Reads `x` for the time until the next call: widened where it is of 16 bits, quantized to +-limit where `route` is
-  /// not null.
-  void read(const Tensor& x, const Kernels& kernels, const IntegerRoute* route, int32_t limit,
-            const PanelWeight& weight, Workers& workers);
+  /// Reads `x` for the time until the next call, for `weight` and products in `numerics`: never automatic, and bfloat16
+  /// only where `x` is that and the kernels have its route.
+  void read(const Tensor& x, const Kernels& kernels, Numerics numerics, const PanelWeight& weight, Workers& workers);
 
   const float* floats() const noexcept { return floats_; }
-  const QuantizedRows& integers() const noexcept { return integers_; }
+  const PackedRows& packed_rows() const noexcept { return packed_rows_; }
+  const Bf16Rows& bf16_rows() const noexcept { return bf16_rows_; }
 
  private:
+  void widen(const Tensor& x, const Kernels& kernels, Workers& workers);
   void quantize(int64_t rows, int64_t channels, const IntegerRoute& route, int32_t limit, const PanelWeight& weight,
                 Workers& workers);
+  /// Rows of `x` with zeros up to `row_channels`; where there are none to add, `x` itself.
+  const uint16_t* padded(const Tensor& x, int64_t row_channels, Workers& workers);
+  void sum_groups(const Tensor& x, const Bf16Route& route, const PanelWeight& weight, Workers& workers);
+  /// The rows that the route cannot take, or null where there are none.
+  static const uint8_t* some_exact(const uint8_t* exact, int64_t rows);
 
-  Scratch wide_, q_, scales_, sums_, exact_;
+  Scratch wide_, rows_, scales_, sums_, exact_;
   const float* floats_ = nullptr;
-  QuantizedRows integers_;
+  PackedRows packed_rows_;
+  Bf16Rows bf16_rows_;
 };
 
 }  // namespace lattice::cpu

@@ -13,6 +13,12 @@ uint32_t reordered(uint32_t word, int64_t bits) {
   return result;
 }
 
+/// Where a panel that starts at `base` has channel c of a lane.
+template <int64_t ChannelsAWord>
+int64_t panel_place(int64_t base, int64_t c, int64_t lane, int64_t width) {
+  return base + (c / ChannelsAWord * width + lane) * ChannelsAWord + c % ChannelsAWord;
+}
+
 }  // namespace
 
 PanelWeight::PanelWeight(const ConvWeight& weight, const Kernels& kernels) {
@@ -25,15 +31,23 @@ PanelWeight::PanelWeight(const ConvWeight& weight, const Kernels& kernels) {
   }
   if (weight.is_packed()) {
     pack_codes(weight.packed());
-  } else {
-    const Tensor dense = weight.dense();
-    is_whole_ = dense.dtype() == DType::f32;
-    pack_floats(dense.to(DType::f32));
+    return;
   }
+  const Tensor dense = weight.dense();
+  if (dense.dtype() == DType::bf16 && kernels.bf16.exists()) {
+    pack_floats<BFloat16, 2>(dense);
+  } else {
+    pack_floats<float, 1>(dense.to(DType::f32));
+  }
+  is_whole_ = dense.dtype() == floats_.dtype();
 }
 
 const float* PanelWeight::floats(int64_t tap, const Panel& panel) const noexcept {
-  return floats_.data<float>() + (tap * padded_out_ + panel.first) * channels_;
+  return floats_.data<float>() + (tap * padded_out_ + panel.first) * padded_channels_;
+}
+
+const uint32_t* PanelWeight::bf16_pairs(int64_t tap, const Panel& panel) const noexcept {
+  return static_cast<const uint32_t*>(floats_.raw()) + (tap * padded_out_ + panel.first) * padded_channels_ / 2;
 }
 
 PanelCodes PanelWeight::codes(int64_t tap, const Panel& panel) const noexcept {
@@ -59,27 +73,36 @@ void PanelWeight::for_columns(const Visit& visit) const {
   }
 }
 
+template <typename T, int64_t ChannelsAWord>
 void PanelWeight::pack_floats(const Tensor& dense) {
-  floats_ = Tensor::zeros(DType::f32, {taps_ * padded_out_ * channels_});
-  const float* from = dense.data<float>();  // (out, taps, in)
-  float* to = floats_.mutable_data<float>();
+  padded_channels_ = (channels_ + ChannelsAWord - 1) / ChannelsAWord * ChannelsAWord;
+  floats_ = Tensor::zeros(dense.dtype(), {taps_ * padded_out_ * padded_channels_});
+  const T* from = dense.data<T>();  // (out, taps, in)
+  T* to = floats_.mutable_data<T>();
   for_columns([&](int64_t tap, int64_t channel, int64_t base, int64_t lane, int64_t width) {
     for (int64_t c = 0; c < channels_; ++c) {
-      to[base * channels_ + c * width + lane] = from[(channel * taps_ + tap) * channels_ + c];
+      to[panel_place<ChannelsAWord>(base * padded_channels_, c, lane, width)] =
+          from[(channel * taps_ + tap) * channels_ + c];
     }
   });
 }
 
-Tensor PanelWeight::unpacked() const {
-  Tensor dense = Tensor::empty(DType::f32, {out_channels_, taps_, channels_});
-  const float* from = floats_.data<float>();
-  float* to = dense.mutable_data<float>();
+template <typename T, int64_t ChannelsAWord>
+Tensor PanelWeight::unpacked_floats() const {
+  Tensor dense = Tensor::empty(floats_.dtype(), {out_channels_, taps_, channels_});
+  const T* from = floats_.data<T>();
+  T* to = dense.mutable_data<T>();
   for_columns([&](int64_t tap, int64_t channel, int64_t base, int64_t lane, int64_t width) {
     for (int64_t c = 0; c < channels_; ++c) {
-      to[(channel * taps_ + tap) * channels_ + c] = from[base * channels_ + c * width + lane];
+      to[(channel * taps_ + tap) * channels_ + c] =
+          from[panel_place<ChannelsAWord>(base * padded_channels_, c, lane, width)];
     }
   });
   return dense;
+}
+
+Tensor PanelWeight::unpacked() const {
+  return is_bf16() ? unpacked_floats<BFloat16, 2>() : unpacked_floats<float, 1>();
 }
 
 void PanelWeight::pack_codes(const QuantizedWeight& packed) {

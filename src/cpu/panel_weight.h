@@ -13,8 +13,9 @@ struct Panel {
   int64_t width;  // a multiple of the kernels' lanes; channels beyond C_out are zero
 };
 
-/// A weight as panels of output channels: of float32 for a floating weight, of codes with scales and biases for a
-/// packed one, laid out so that a product, or the decoding before it, reads everything in order.
+/// A weight as panels of output channels: of float32 for a floating weight, of bfloat16 for one that is where the
+/// kernels multiply such, of codes with scales and biases for a packed one. Laid out so that a product, or the decoding
+/// before it, reads everything in order.
 class PanelWeight final : public PreparedWeight {
  public:
   PanelWeight(const ConvWeight& weight, const Kernels& kernels);
@@ -24,16 +25,24 @@ class PanelWeight final : public PreparedWeight {
 
   const std::vector<Panel>& panels() const noexcept { return panels_; }
   bool is_packed() const noexcept { return words_.defined(); }
+  bool is_bf16() const noexcept { return floats_.defined() && floats_.dtype() == DType::bf16; }
+  /// C_in, with a channel of zeros more where pairs need it.
+  int64_t padded_channels() const noexcept { return padded_channels_; }
   int64_t groups() const noexcept { return groups_; }
   int64_t group_size() const noexcept { return group_size_; }
 
-  /// A floating weight's panel for a tap, (C_in, width).
+  /// A floating weight's panel for a tap: (C_in, width) of float32, or (padded_channels / 2, width, 2) of bfloat16.
   const float* floats(int64_t tap, const Panel& panel) const noexcept;
+  const uint32_t* bf16_pairs(int64_t tap, const Panel& panel) const noexcept;
   /// A packed weight's, to be decoded.
   PanelCodes codes(int64_t tap, const Panel& panel) const noexcept;
 
  private:
+  /// `ChannelsAWord` of a column's channels lie side by side.
+  template <typename T, int64_t ChannelsAWord>
   void pack_floats(const Tensor& dense);
+  template <typename T, int64_t ChannelsAWord>
+  Tensor unpacked_floats() const;
   void pack_codes(const QuantizedWeight& packed);
   template <typename Visit>
   void for_columns(const Visit& visit) const;
@@ -41,7 +50,7 @@ class PanelWeight final : public PreparedWeight {
   // Panel p of tap k starts at (k * padded_out + p.first) * rows of each of these.
   std::vector<Panel> panels_;
   int64_t padded_out_ = 0;
-  int64_t taps_ = 0, channels_ = 0, out_channels_ = 0;
+  int64_t taps_ = 0, channels_ = 0, padded_channels_ = 0, out_channels_ = 0;
   bool is_whole_ = false;
   Tensor floats_;
   int64_t bits_ = 0, group_size_ = 0, groups_ = 0, word_rows_ = 0;

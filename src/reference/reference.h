@@ -16,7 +16,7 @@ class ReferenceBackend final : public Backend {
  public:
   BackendKind kind() const noexcept override { return BackendKind::reference; }
   std::string_view isa() const noexcept override { return "scalar"; }
-  Numerics numerics() const noexcept override { return Numerics::float32; }
+  Numerics numerics(DType) const noexcept override { return Numerics::float32; }
 
   NumberedCoords output_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
                                const std::optional<Triple>& extent, std::string_view operation) override;

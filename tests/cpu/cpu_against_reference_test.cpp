@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "cpu/forced_isa.h"
 #include "lattice/error.h"
 #include "lattice/feature.h"
 #include "random_geometry.h"
@@ -144,7 +145,8 @@ double sum_bound(const Sum& sum, double roundoff) {
 /// What rounding an activation changes, as a part of its group's largest: half a step of 32767 or of 127, and 2^-14
 /// more for the rounding of the scale and of the quotient.
 double quantization_step(const RandomCase& random, Numerics numerics) {
-  if (!random.weight.is_packed() || numerics == Numerics::float32) return 0;
+  const bool are_integers = numerics == Numerics::int16 || numerics == Numerics::int8;
+  if (!random.weight.is_packed() || !are_integers) return 0;
   return (numerics == Numerics::int8 ? 0.5 / 127 : 0x1p-16) * (1 + 0x1p-14);
 }
 
@@ -229,8 +231,15 @@ void check_case(const RandomCase& random, Session& reference, Session& cpu, Tall
 
   std::vector<Sum> sums = products(random, edges, found.rows());
   finish(sums, random.full_epilogue(found.rows()), static_cast<size_t>(random.weight.out_channels()));
-  check_features(sums, specified.y->features(), computed.y->features(), quantization_step(random, cpu.numerics()),
-                 tally);
+  const Numerics numerics = cpu.numerics(random.x.features().dtype());
+  check_features(sums, specified.y->features(), computed.y->features(), quantization_step(random, numerics), tally);
+}
+
+/// On the machine's instruction set; for bfloat16, which not every one has, on the plain one.
+Session session_with(Numerics numerics, int threads) {
+  std::optional<cpu::ForcedIsa> plain;
+  if (numerics == Numerics::bfloat16) plain.emplace("scalar");
+  return Session({.backend = BackendKind::cpu, .threads = threads, .numerics = numerics});
 }
 
 class CpuAgainstReference : public testing::TestWithParam<uint64_t> {};
@@ -238,8 +247,8 @@ class CpuAgainstReference : public testing::TestWithParam<uint64_t> {};
 TEST_P(CpuAgainstReference, AgreesOnRandomConvolutions) {
   Session reference({.backend = BackendKind::reference});
   std::vector<Session> cpus;
-  for (const Numerics numerics : {Numerics::float32, Numerics::int16, Numerics::int8}) {
-    cpus.emplace_back(SessionOptions{.backend = BackendKind::cpu, .threads = 1, .numerics = numerics});
+  for (const Numerics numerics : {Numerics::float32, Numerics::int16, Numerics::int8, Numerics::bfloat16}) {
+    cpus.push_back(session_with(numerics, 1));
   }
   Tally tally;
   for (uint64_t number = 0; number < kCasesPerShard; ++number) {
@@ -260,13 +269,15 @@ TEST_P(CpuAgainstReference, AgreesOnRandomConvolutions) {
 
 INSTANTIATE_TEST_SUITE_P(Shards, CpuAgainstReference, testing::Range(uint64_t{0}, kShards));
 
-TEST(CpuThreads, GiveTheSameBitsWhateverTheirNumber) {
-  Session one({.backend = BackendKind::cpu, .threads = 1, .numerics = Numerics::int16});
+class CpuThreads : public testing::TestWithParam<Numerics> {};
+
+TEST_P(CpuThreads, GiveTheSameBitsWhateverTheirNumber) {
+  Session one = session_with(GetParam(), 1);
   constexpr uint64_t kFirstSeed = 100000, kCases = 54;
   constexpr int64_t kMostRows = 4000;  // enough for every thread to have work
   int64_t compared = 0;
   for (const int threads : {2, 3, 7}) {
-    Session many({.backend = BackendKind::cpu, .threads = threads, .numerics = Numerics::int16});
+    Session many = session_with(GetParam(), threads);
     for (uint64_t number = 0; number < kCases; ++number) {
       const RandomCase random =
           RandomCase::make(kCaseKinds[number % kCaseKinds.size()], kFirstSeed + number, kMostRows);
@@ -284,35 +295,99 @@ TEST(CpuThreads, GiveTheSameBitsWhateverTheirNumber) {
   EXPECT_GT(compared, 0);
 }
 
-// A pointwise layer, so that each row's result is its own.
-TEST(CpuNumerics, RowsThatCannotBeQuantizedTakeFloat32) {
-  constexpr int64_t kRows = 700, kChannels = 40;
-  Random random(7);
-  Tensor features = Tensor::empty(DType::f32, {kRows, kChannels});
-  for (int64_t i = 0; i < features.elements(); ++i) {
-    features.mutable_data<float>()[i] = static_cast<float>(random.normal());
+INSTANTIATE_TEST_SUITE_P(Numerics, CpuThreads, testing::Values(Numerics::int16, Numerics::bfloat16),
+                         [](const auto& numerics) { return std::string(name(numerics.param)); });
+
+/// A pointwise layer, so that each row's result is its own: those of odd rows are float32's, bit for bit.
+class CpuNumerics : public testing::Test {
+ protected:
+  static constexpr int64_t kRows = 700, kChannels = 40, kOutputs = 24;
+
+  static bool is_odd(int64_t row) { return row % 50 == 3; }
+
+  /// Normal values, and in each odd row one that is none.
+  Tensor features(DType dtype) {
+    Tensor x = random_normal({kRows, kChannels});
+    for (int64_t row = 0; row < kRows; ++row) {
+      const float odd = row % 100 == 3 ? std::numeric_limits<float>::infinity() : std::nanf("");
+      if (is_odd(row)) x.mutable_data<float>()[row * kChannels + row % kChannels] = odd;
+    }
+    return x.to(dtype);
   }
-  const auto is_odd = [](int64_t row) { return row % 50 == 3; };
+  Tensor random_normal(Shape shape) {
+    Tensor tensor = Tensor::empty(DType::f32, std::move(shape));
+    for (int64_t i = 0; i < tensor.elements(); ++i) {
+      tensor.mutable_data<float>()[i] = static_cast<float>(random_.normal());
+    }
+    return tensor;
+  }
+  Tensor weight() { return random_normal({kOutputs, 1, 1, 1, kChannels}); }
+
+  static bool same_bits(const Tensor& a, const Tensor& b, int64_t row) {
+    const size_t bytes = a.nbytes() / kRows, at = static_cast<size_t>(row) * bytes;
+    return std::memcmp(static_cast<const char*>(a.raw()) + at, static_cast<const char*>(b.raw()) + at, bytes) == 0;
+  }
+
+ private:
+  Random random_{7};
+};
+
+TEST_F(CpuNumerics, RowsThatCannotBeQuantizedTakeFloat32) {
+  const Tensor x = features(DType::f32);
+  const ConvWeight packed(QuantizedWeight::pack(weight(), {.bits = 8, .group_size = 32}));
+  Session float32 = session_with(Numerics::float32, 2), int16 = session_with(Numerics::int16, 2);
+  EXPECT_EQ(float32.numerics(), Numerics::float32);
+  EXPECT_EQ(int16.numerics(), Numerics::int16);
+  const Tensor exact = linear(float32, x, packed), quantized = linear(int16, x, packed);
   for (int64_t row = 0; row < kRows; ++row) {
-    float* x = features.mutable_data<float>() + row * kChannels;
-    if (is_odd(row)) x[row % kChannels] = row % 100 == 3 ? std::numeric_limits<float>::infinity() : std::nanf("");
+    EXPECT_EQ(same_bits(exact, quantized, row), is_odd(row)) << row;
+    EXPECT_EQ(std::isfinite(quantized.data<float>()[row * kOutputs]), !is_odd(row)) << row;
   }
-  Tensor dense = Tensor::empty(DType::f32, {24, 1, 1, 1, kChannels});
-  for (int64_t i = 0; i < dense.elements(); ++i) dense.mutable_data<float>()[i] = static_cast<float>(random.normal());
-  const ConvWeight weight(QuantizedWeight::pack(dense, {.bits = 8, .group_size = 32}));
-  const auto run = [&](Numerics numerics) {
-    Session session({.threads = 2, .numerics = numerics});
-    EXPECT_EQ(session.numerics(), numerics);
-    return linear(session, features, weight);
-  };
-  const Tensor exact = run(Numerics::float32), quantized = run(Numerics::int16);
+}
+
+TEST_F(CpuNumerics, Bf16RowsThatCannotBeMultipliedAsTheyAreTakeFloat32) {
+  const Tensor x = features(DType::bf16);
+  const ConvWeight packed(QuantizedWeight::pack(weight(), {.bits = 8, .group_size = 32}));
+  const cpu::ForcedIsa plain("scalar");
+  Session float32 = session_with(Numerics::float32, 2), bfloat16 = session_with(Numerics::bfloat16, 2);
+  const Tensor exact = linear(float32, x, packed), direct = linear(bfloat16, x, packed);
   for (int64_t row = 0; row < kRows; ++row) {
-    const float* a = exact.data<float>() + row * 24;
-    const float* b = quantized.data<float>() + row * 24;
-    const bool same = std::memcmp(a, b, 24 * sizeof(float)) == 0;
-    EXPECT_EQ(same, is_odd(row)) << row;
-    EXPECT_EQ(std::isfinite(b[0]), !is_odd(row)) << row;
+    if (is_odd(row)) {
+      EXPECT_TRUE(same_bits(exact, direct, row)) << row;
+    }
+    const BFloat16 y = direct.data<BFloat16>()[row * kOutputs];
+    EXPECT_EQ(std::isfinite(static_cast<float>(y)), !is_odd(row)) << row;
   }
+}
+
+TEST_F(CpuNumerics, AreChosenByTheActivations) {
+  const cpu::ForcedIsa plain("scalar");
+  Session automatic, float32({.numerics = Numerics::float32}), int16({.numerics = Numerics::int16}),
+      bfloat16({.numerics = Numerics::bfloat16});
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+    const bool is_bf16 = dtype == DType::bf16;
+    EXPECT_EQ(automatic.numerics(dtype), is_bf16 ? Numerics::bfloat16 : Numerics::float32);
+    EXPECT_EQ(bfloat16.numerics(dtype), is_bf16 ? Numerics::bfloat16 : Numerics::float32);
+    EXPECT_EQ(float32.numerics(dtype), Numerics::float32);
+    EXPECT_EQ(int16.numerics(dtype), Numerics::int16);
+  }
+}
+
+// A weight that is kept in bfloat16 serves all of them: its values are the same.
+TEST_F(CpuNumerics, Bf16WeightsMeetEveryActivation) {
+  const cpu::ForcedIsa plain("scalar");
+  const Tensor bf16 = weight().to(DType::bf16);
+  const ConvWeight kept(bf16), wide(bf16.to(DType::f32));
+  const Tensor x = random_normal({kRows, kChannels});
+  for (const Numerics numerics : {Numerics::float32, Numerics::bfloat16}) {
+    Session session = session_with(numerics, 2);
+    for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+      const Tensor a = linear(session, x.to(dtype), kept), b = linear(session, x.to(dtype), wide);
+      if (session.numerics(dtype) == Numerics::bfloat16) continue;  // pairs are added in another order
+      for (int64_t row = 0; row < kRows; ++row) EXPECT_TRUE(same_bits(a, b, row)) << row;
+    }
+  }
+  EXPECT_EQ(kept.nbytes(), static_cast<int64_t>(bf16.nbytes()));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
@@ -29,19 +30,33 @@ std::vector<std::string> models() {
   return names;
 }
 
+const Kernels& kernels_named(const std::string& isa) {
+  for (const Kernels* model : kernel_models()) {
+    if (model->isa == isa) return *model;
+  }
+  const ForcedIsa forced(isa);
+  return select_kernels().kernels;
+}
+
+std::vector<std::string> with_bf16(std::vector<std::string> names) {
+  std::erase_if(names, [](const std::string& isa) { return !kernels_named(isa).bf16.exists(); });
+  return names;
+}
+
 class EveryIsa : public testing::TestWithParam<std::string> {
  protected:
-  const Kernels& kernels() const {
-    for (const Kernels* model : kernel_models()) {
-      if (model->isa == GetParam()) return *model;
-    }
-    const ForcedIsa forced(GetParam());
-    return select_kernels().kernels;
-  }
+  const Kernels& kernels() const { return kernels_named(GetParam()); }
 };
 
 INSTANTIATE_TEST_SUITE_P(Models, EveryIsa, testing::ValuesIn(models()), [](const auto& isa) { return isa.param; });
 INSTANTIATE_TEST_SUITE_P(Kernels, EveryIsa, testing::ValuesIn(isas()), [](const auto& isa) { return isa.param; });
+
+class EveryIsaWithBf16 : public EveryIsa {};
+
+INSTANTIATE_TEST_SUITE_P(Models, EveryIsaWithBf16, testing::ValuesIn(with_bf16(models())),
+                         [](const auto& isa) { return isa.param; });
+INSTANTIATE_TEST_SUITE_P(Kernels, EveryIsaWithBf16, testing::ValuesIn(with_bf16(isas())),
+                         [](const auto& isa) { return isa.param; });
 
 /// Edges of one tap with distinct slots, and what their kernels add to.
 struct RandomEdges {
@@ -72,30 +87,76 @@ struct RandomEdges {
 
 constexpr int64_t kMostRows = 2 * 12 + 1;  // two blocks of the largest kernel, and one row more
 
-// Products of small integers are exact in float32, in any order and with or without fusing.
-TEST_P(EveryIsa, MultipliesFloatsOfAnyNumberOfRows) {
+/// With rows and a panel of small integers, whose products and sums are exact in float32, in any order and with or
+/// without fusing. T is float, or BFloat16, which a panel holds in pairs of channels.
+template <typename T>
+void check_float_product(void (*product)(const FloatProduct&), const Kernels& k, int64_t channels_a_word) {
   Random random(1);
-  const auto small = [&] { return static_cast<float>(static_cast<int>(random.next() % 17) - 8); };
-  const Kernels& k = kernels();
+  const auto fill = [&](std::vector<T>& values) {
+    for (T& value : values) value = T(static_cast<float>(static_cast<int>(random.next() % 17) - 8));
+  };
   for (int64_t count = 0; count <= kMostRows; ++count) {
     for (int64_t width = k.lanes; width <= k.panel_width; width += k.lanes) {
-      const int64_t channels = 1 + static_cast<int64_t>(random.next() % 300);  // more than one pass over the panel
+      // More than one pass over the panel; from one word on.
+      const int64_t words = 1 + static_cast<int64_t>(random.next() % 300), channels = words * channels_a_word;
       const int64_t rows = count + 3;
-      std::vector<float> x(static_cast<size_t>(rows * channels)), panel(static_cast<size_t>(channels * width));
-      for (float& value : x) value = small();
-      for (float& value : panel) value = small();
+      std::vector<T> x(static_cast<size_t>(rows * channels)), panel(static_cast<size_t>(channels * width));
+      fill(x), fill(panel);
       RandomEdges edges(random, count, rows, width), expected = edges;
       for (int64_t e = 0; e < count; ++e) {
         for (int64_t n = 0; n < width; ++n) {
           for (int64_t c = 0; c < channels; ++c) {
-            expected.sum(e, n) += x[static_cast<size_t>(edges.input[static_cast<size_t>(e)] * channels + c)] *
-                                  panel[static_cast<size_t>(c * width + n)];
+            const int64_t at = (c / channels_a_word * width + n) * channels_a_word + c % channels_a_word;
+            expected.sum(e, n) +=
+                static_cast<float>(x[static_cast<size_t>(edges.input[static_cast<size_t>(e)] * channels + c)]) *
+                static_cast<float>(panel[static_cast<size_t>(at)]);
           }
         }
       }
-      k.float_product(
+      product(
           {.edges = edges.view(), .x = x.data(), .x_stride = channels, .panel = panel.data(), .channels = channels});
       ASSERT_EQ(edges.sums, expected.sums) << count << " rows, width " << width;
+    }
+  }
+}
+
+TEST_P(EveryIsa, MultipliesFloatsOfAnyNumberOfRows) {
+  check_float_product<float>(kernels().float_product, kernels(), 1);
+}
+
+TEST_P(EveryIsaWithBf16, MultipliesPairsOfAnyNumberOfRows) {
+  check_float_product<BFloat16>(kernels().bf16.float_product, kernels(), 2);
+}
+
+// Each product is exact, each addition rounds; what is subnormal may count as zero.
+TEST_P(EveryIsaWithBf16, RoundsSumsOfPairsWithinTheBound) {
+  const Kernels& k = kernels();
+  constexpr int64_t kRows = 7, kChannels = 90;
+  const int64_t width = k.panel_width;
+  Random random(6);
+  for (const float size : {1.0F, 0x1p-60F, 0x1p-66F, 0x1p-128F}) {
+    const auto fill = [&](std::vector<BFloat16>& values) {
+      for (BFloat16& value : values) value = BFloat16(static_cast<float>(random.normal()) * size);
+    };
+    std::vector<BFloat16> x(static_cast<size_t>(kRows * kChannels)), panel(static_cast<size_t>(kChannels * width));
+    fill(x), fill(panel);
+    RandomEdges edges(random, kRows, kRows, width);
+    edges.sums.assign(edges.sums.size(), 0);
+    k.bf16.float_product(
+        {.edges = edges.view(), .x = x.data(), .x_stride = kChannels, .panel = panel.data(), .channels = kChannels});
+    for (int64_t e = 0; e < kRows; ++e) {
+      for (int64_t n = 0; n < width; ++n) {
+        double expected = 0, magnitude = 0, flushed = 0;
+        for (int64_t c = 0; c < kChannels; ++c) {
+          const int64_t row = edges.input[static_cast<size_t>(e)];
+          const double value{static_cast<float>(x[static_cast<size_t>(row * kChannels + c)])};
+          const double weight{static_cast<float>(panel[static_cast<size_t>((c / 2 * width + n) * 2 + c % 2)])};
+          expected += value * weight;
+          magnitude += std::abs(value * weight);
+          flushed += 1 + std::abs(value) + std::abs(weight);
+        }
+        ASSERT_NEAR(edges.sum(e, n), expected, (kChannels + 4) * 0x1p-24 * magnitude + 0x1p-125 * flushed) << size;
+      }
     }
   }
 }
@@ -180,27 +241,44 @@ std::vector<float> rows_of_scale_one(Random& random, int64_t rows, int64_t chann
   return x;
 }
 
-/// Checks a route's product of `count` edges with rows of `x`, whose scale is 1.
-void check_product(const IntegerRoute& route, int32_t limit, const RandomPanel& packed, const std::vector<float>& x,
-                   int64_t channels, int64_t count, Random& random) {
+/// Activations in the form of a route.
+struct RouteRows {
+  std::vector<uint8_t> x;
+  std::vector<float> scales, sums;
+  std::vector<uint8_t> exact;
+
+  RouteRows(int64_t rows, const RandomPanel& packed, int64_t activation_bytes)
+      : x(static_cast<size_t>(rows * packed.channels() * activation_bytes)),
+        scales(static_cast<size_t>(rows * packed.groups)),
+        sums(scales.size()),
+        exact(static_cast<size_t>(rows), 9) {}
+};
+
+RouteRows quantized(const IntegerRoute& route, int32_t limit, const RandomPanel& packed, const std::vector<float>& x,
+                    int64_t channels) {
   const auto rows = static_cast<int64_t>(x.size()) / channels;
-  std::vector<uint8_t> q(static_cast<size_t>(rows * packed.channels() * route.activation_bytes));
-  std::vector<float> scales(static_cast<size_t>(rows * packed.groups)), sums(scales.size());
-  std::vector<uint8_t> exact(static_cast<size_t>(rows), 9);
+  RouteRows result(rows, packed, route.activation_bytes);
   route.quantize({.x = x.data(),
                   .rows = rows,
                   .channels = channels,
                   .groups = packed.groups,
                   .group_size = packed.group_size,
                   .limit = limit,
-                  .q = q.data(),
-                  .scales = scales.data(),
-                  .sums = sums.data(),
-                  .exact = exact.data()});
-  ASSERT_EQ(exact, std::vector<uint8_t>(exact.size(), 0));
-  std::vector<uint8_t> codes(static_cast<size_t>(packed.channels() * packed.width * route.code_bytes));
-  route.decode(packed.view(), codes.data());
-  RandomEdges edges(random, count, rows, packed.width);
+                  .q = result.x.data(),
+                  .scales = result.scales.data(),
+                  .sums = result.sums.data(),
+                  .exact = result.exact.data()});
+  return result;
+}
+
+/// Checks a route's product of `count` edges with `rows`, which are those of `x`: to a bound of `roundings` for each
+/// output.
+void check_product(const CodeKernels& kernels, const RouteRows& rows, const RandomPanel& packed,
+                   const std::vector<float>& x, int64_t channels, int64_t count, int64_t roundings, Random& random) {
+  ASSERT_EQ(rows.exact, std::vector<uint8_t>(rows.exact.size(), 0));
+  std::vector<uint8_t> codes(static_cast<size_t>(packed.channels() * packed.width * kernels.code_bytes));
+  kernels.decode(packed.view(), codes.data());
+  RandomEdges edges(random, count, static_cast<int64_t>(x.size()) / channels, packed.width);
   std::vector<double> expected(edges.sums.begin(), edges.sums.end()), size(expected.size());
   for (int64_t e = 0; e < count; ++e) {
     for (int64_t n = 0; n < packed.width; ++n) {
@@ -213,20 +291,23 @@ void check_product(const IntegerRoute& route, int32_t limit, const RandomPanel& 
       }
     }
   }
-  route.product({.edges = edges.view(),
-                 .q = q.data(),
-                 .row_scales = scales.data(),
-                 .row_sums = sums.data(),
-                 .codes = codes.data(),
-                 .scales = packed.scales.data(),
-                 .biases = packed.biases.data(),
-                 .groups = packed.groups,
-                 .group_size = packed.group_size});
-  // Sums of integers are exact; what rounds are a group's scaling and its addition, four operations each.
+  kernels.product({.edges = edges.view(),
+                   .x = rows.x.data(),
+                   .row_scales = rows.scales.empty() ? nullptr : rows.scales.data(),
+                   .row_sums = rows.sums.data(),
+                   .codes = codes.data(),
+                   .scales = packed.scales.data(),
+                   .biases = packed.biases.data(),
+                   .groups = packed.groups,
+                   .group_size = packed.group_size});
   for (size_t i = 0; i < expected.size(); ++i) {
-    ASSERT_NEAR(edges.sums[i], expected[i], 8 * 0x1p-24 * (size[i] + 16)) << count << " rows, width " << packed.width;
+    ASSERT_NEAR(edges.sums[i], expected[i], static_cast<double>(roundings) * 0x1p-24 * (size[i] + 16))
+        << count << " rows, width " << packed.width;
   }
 }
+
+/// Sums of integers are exact; what rounds are a group's scaling and its addition, four operations each.
+constexpr int64_t kIntegerRoundings = 8;
 
 void check_route(const Kernels& k, const IntegerRoute& route, int32_t limit) {
   Random random(3);
@@ -235,14 +316,16 @@ void check_route(const Kernels& k, const IntegerRoute& route, int32_t limit) {
       const RandomPanel packed(random, 2, group_size, bits, width);
       const int64_t channels = packed.channels() - 5;  // the last group is not full
       const auto x = rows_of_scale_one(random, count + 3, channels, group_size, limit);
-      check_product(route, limit, packed, x, channels, count, random);
+      check_product(route.codes, quantized(route, limit, packed, x, channels), packed, x, channels, count,
+                    kIntegerRoundings, random);
     }
     // The largest sums that there can be, of either sign.
     RandomPanel packed(random, 2, group_size, bits, width);
     packed.words.assign(packed.words.size(), ~0U);
     std::vector<float> x(static_cast<size_t>(2 * packed.channels()), static_cast<float>(limit));
     std::fill(x.begin() + packed.channels(), x.end(), static_cast<float>(-limit));
-    check_product(route, limit, packed, x, packed.channels(), 4, random);
+    check_product(route.codes, quantized(route, limit, packed, x, packed.channels()), packed, x, packed.channels(), 4,
+                  kIntegerRoundings, random);
   });
 }
 
@@ -251,6 +334,86 @@ TEST_P(EveryIsa, MultipliesSixteenBitActivations) {
 }
 TEST_P(EveryIsa, MultipliesEightBitActivations) {
   check_route(kernels(), kernels().narrow, 127);
+}
+
+std::vector<uint16_t> bits_of(const std::vector<float>& values) {
+  std::vector<uint16_t> bits;
+  for (const float value : values) bits.push_back(BFloat16(value).bits);
+  return bits;
+}
+
+/// Rows of x, of bfloat16 values, as they are.
+RouteRows bf16_rows(const Kernels& k, const RandomPanel& packed, const std::vector<float>& x) {
+  const auto rows = static_cast<int64_t>(x.size()) / packed.channels();
+  RouteRows result(rows, packed, 2);
+  result.scales.clear();
+  const std::vector<uint16_t> bits = bits_of(x);
+  std::memcpy(result.x.data(), bits.data(), result.x.size());
+  k.bf16.sum_groups({.x = bits.data(),
+                     .rows = rows,
+                     .groups = packed.groups,
+                     .group_size = packed.group_size,
+                     .sums = result.sums.data(),
+                     .exact = result.exact.data()});
+  return result;
+}
+
+TEST_P(EveryIsaWithBf16, MultipliesCodes) {
+  const Kernels& k = kernels();
+  Random random(3);
+  for_packings(k, [&](int64_t bits, int64_t group_size, int64_t width) {
+    const auto check = [&](RandomPanel& packed, const std::vector<float>& x, int64_t count) {
+      // A product's channels and its groups' scaling and addition, or a sum's channels, its bias and addition.
+      check_product(k.bf16.codes, bf16_rows(k, packed, x), packed, x, packed.channels(), count, packed.channels() + 4,
+                    random);
+    };
+    for (int64_t count = 0; count <= kMostRows; count += 1 + static_cast<int64_t>(random.next() % 3)) {
+      RandomPanel packed(random, 2, group_size, bits, width);
+      std::vector<float> x(static_cast<size_t>((count + 3) * packed.channels()));
+      for (float& value : x) value = static_cast<float>(BFloat16(static_cast<float>(random.normal())));
+      check(packed, x, count);
+      // Small integers: exact, so that no product may be missing.
+      for (float& value : x) value = static_cast<float>(static_cast<int>(random.next() % 17) - 8);
+      check_product(k.bf16.codes, bf16_rows(k, packed, x), packed, x, packed.channels(), count, 0, random);
+    }
+    // The largest sums that there can be, and the smallest, which no instruction may flush to zero.
+    RandomPanel packed(random, 2, group_size, bits, width);
+    for (float& scale : packed.scales) scale = 1;
+    for (float& bias : packed.biases) bias = 0;
+    std::vector<float> x(static_cast<size_t>(2 * packed.channels()));
+    for (const float size : {0x1.FEp111F, 0x1.02p-119F}) {
+      for (float& value : x) value = random.next() % 2 == 0 ? size : -size;
+      check(packed, x, 4);
+    }
+  });
+}
+
+TEST_P(EveryIsaWithBf16, LeavesRowsOfExtremeValuesToFloat32) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const std::vector<float> odd = {1.0F,      0.0F,  -0.0F,       kInfinity,  -kInfinity,   std::nanf(""),
+                                  -0x1p112F, 3e38F, 0x1.FEp111F, -0x1p-119F, 0x1.FEp-120F, 0x1p-133F};
+  const std::vector<uint8_t> expected = {0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 1, 1};
+  Random random(5);
+  const RandomPanel packed(random, 2, 32, 8, kernels().lanes);
+  std::vector<float> x(odd.size() * 64);
+  for (size_t row = 0; row < odd.size(); ++row) x[row * 64 + 40] = odd[row];
+  EXPECT_EQ(bf16_rows(kernels(), packed, x).exact, expected);
+}
+
+TEST_P(EveryIsaWithBf16, WidensPanels) {
+  constexpr int64_t kPairs = 3;
+  const int64_t width = kernels().panel_width;
+  std::vector<BFloat16> from(static_cast<size_t>(2 * kPairs * width));
+  for (size_t i = 0; i < from.size(); ++i) from[i] = BFloat16(static_cast<float>(i % 251) - 100.0F);
+  std::vector<float> to(from.size());
+  kernels().bf16.widen_panel(
+      {.from = reinterpret_cast<const uint32_t*>(from.data()), .pairs = kPairs, .width = width, .to = to.data()});
+  for (int64_t c = 0; c < 2 * kPairs; ++c) {
+    for (int64_t n = 0; n < width; ++n) {
+      ASSERT_EQ(to[static_cast<size_t>(c * width + n)],
+                static_cast<float>(from[static_cast<size_t>((c / 2 * width + n) * 2 + c % 2)]));
+    }
+  }
 }
 
 TEST_P(EveryIsa, LeavesRowsThatCannotBeQuantizedToFloat32) {

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "cpu/forced_isa.h"
 #include "cpu/kernels/select.h"
 #include "lattice/feature.h"
 #include "lattice/random.h"
@@ -31,6 +32,19 @@ TEST(PanelWeight, HoldsAFloatingWeightBitForBit) {
     const PanelWeight panels(ConvWeight(dense), select_kernels().kernels);
     EXPECT_TRUE(panels.is_whole());
     EXPECT_TRUE(same_bits(panels.unpacked(), dense)) << out_channels;
+  }
+}
+
+TEST(PanelWeight, HoldsABf16WeightBitForBitWhereItIsMultipliedSo) {
+  const ForcedIsa plain("scalar");
+  for (const int64_t out_channels : {1, 5, 16, 70}) {
+    for (const int64_t channels : {1, 7, 8}) {
+      const Tensor dense = random_dense(DType::bf16, {out_channels, 2, 1, 3, channels});
+      const PanelWeight panels(ConvWeight(dense), select_kernels().kernels);
+      EXPECT_TRUE(panels.is_bf16());
+      EXPECT_TRUE(panels.is_whole());
+      EXPECT_TRUE(same_bits(panels.unpacked(), dense)) << out_channels << ", " << channels;
+    }
   }
 }
 

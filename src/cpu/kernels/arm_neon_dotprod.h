@@ -11,32 +11,34 @@
 namespace lattice::cpu {
 namespace {
 
-struct NeonBytes {
-  static Neon::Ints dot(Neon::Ints acc, Neon::Ints values, Neon::Ints codes) {
-    return vdotq_u32(acc, vreinterpretq_u8_u32(values), vreinterpretq_u8_u32(codes));
+struct NeonBytes : WordStep<Neon> {
+  using Sum = Neon::Ints;
+  static void add(Sum& sum, Factor values, Factor codes) {
+    sum = vdotq_u32(sum, vreinterpretq_u8_u32(values), vreinterpretq_u8_u32(codes));
+    Neon::keep_in_register(sum);
   }
 };
 
 /// One group of channels; `starts` are the sums' first values.
 template <int Planes, int R, int N>
-[[gnu::noinline]] void multiply_planes(const IntegerProduct& task, int64_t first, int64_t group, const uint32_t* codes,
+[[gnu::noinline]] void multiply_planes(const PackedProduct& task, int64_t first, int64_t group, const uint32_t* codes,
                                        const uint32_t* starts) {
   const int64_t words = task.group_size / 4;
-  const uint32_t* q[R];
+  const GroupEdges<R> edges(task, first, group);
+  const uint32_t* x[R];
   Neon::Ints acc[R * N];
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    const int64_t at = task.edges.input[first + r] * task.groups + group;
-    q[r] = static_cast<const uint32_t*>(task.q) + at * words * Planes;
+    x[r] = static_cast<const uint32_t*>(task.x) + edges.at[r] * words * Planes;
     unrolled<N>([&](auto n)
                     __attribute__((always_inline)) { acc[r * N + n] = Neon::load_ints(starts + n * Neon::kLanes); });
   });
-  add_words<Neon, NeonBytes, R, N>(acc, q, codes, words);
+  add_steps<Neon, NeonBytes, R, N>(acc, x, codes, words);
   if constexpr (Planes == 2) {
-    unrolled<R>([&](auto r) __attribute__((always_inline)) { q[r] += words; });
+    unrolled<R>([&](auto r) __attribute__((always_inline)) { x[r] += words; });
     unrolled<R * N>([&](auto i) __attribute__((always_inline)) { acc[i] = vshlq_n_u32(acc[i], 8); });
-    add_words<Neon, NeonBytes, R, N>(acc, q, codes, words);
+    add_steps<Neon, NeonBytes, R, N>(acc, x, codes, words);
   }
-  add_scaled<Neon, R, N>(task, first, group, acc);
+  add_scaled<Neon, R, N>(edges, acc);
 }
 
 /// starts[column] = -128 * the sum of a group's codes.
@@ -47,7 +49,7 @@ void find_starts(const uint32_t* codes, int64_t words, uint32_t* starts) {
   unrolled<N>([&](auto n) __attribute__((always_inline)) { sums[n] = Neon::zero_ints(); });
   for (int64_t word = 0; word < words; ++word, codes += N * Neon::kLanes) {
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
-      sums[n] = NeonBytes::dot(sums[n], Neon::broadcast_int(kOnes), Neon::load_ints(codes + n * Neon::kLanes));
+      NeonBytes::add(sums[n], Neon::broadcast_int(kOnes), Neon::load_ints(codes + n * Neon::kLanes));
     });
   }
   unrolled<N>([&](auto n) __attribute__((always_inline)) {
@@ -56,7 +58,7 @@ void find_starts(const uint32_t* codes, int64_t words, uint32_t* starts) {
 }
 
 template <int Planes>
-void plane_product(const IntegerProduct& task) {
+void plane_product(const PackedProduct& task) {
   const int64_t words = task.group_size / 4;
   for_vectors<Neon>(task.edges.width, [&](auto n) {
     for (int64_t group = 0; group < task.groups; ++group) {
@@ -73,10 +75,8 @@ void plane_product(const IntegerProduct& task) {
 template <int Planes>
 constexpr IntegerRoute plane_route() {
   return {.activation_bytes = Planes,
-          .code_bytes = 1,
           .quantize = quantize_rows<BytePlanes<Planes, 128>>,
-          .decode = decode_quads<Neon>,
-          .product = plane_product<Planes>};
+          .codes = {.code_bytes = 1, .decode = decode_quads<Neon>, .product = plane_product<Planes>}};
 }
 
 }  // namespace

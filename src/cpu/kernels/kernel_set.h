@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cpu/kernels/bf16_rows.h"
 #include "cpu/kernels/finish_rows.h"
 #include "cpu/kernels/kernels.h"
 #include "cpu/kernels/packed_rows.h"
@@ -13,31 +14,37 @@ namespace {
 template <typename V>
 constexpr IntegerRoute pair_route() {
   return {.activation_bytes = 2,
-          .code_bytes = 2,
           .quantize = quantize_rows<WideActivations>,
-          .decode = decode_pairs<V>,
-          .product = integer_product<V, Pairs<V>>};
+          .codes = {.code_bytes = 2, .decode = decode_pairs<V>, .product = packed_product<V, PairStep<V>>}};
 }
 
 template <typename V>
 constexpr IntegerRoute quad_route() {
   return {.activation_bytes = 1,
-          .code_bytes = 1,
           .quantize = quantize_rows<BytePlanes<1>>,
-          .decode = decode_quads<V>,
-          .product = integer_product<V, Quads<V>>};
+          .codes = {.code_bytes = 1, .decode = decode_quads<V>, .product = packed_product<V, QuadStep<V>>}};
 }
 
-/// The kernels over a policy with the two routes; without products of bytes, the narrow route is the wide one.
 template <typename V>
-constexpr Kernels kernels_of(const char* isa, const IntegerRoute& wide, const IntegerRoute& narrow) {
+constexpr Bf16Route bf16_route() {
+  return {.float_product = float_product<V, Bf16Step<V>>,
+          .widen_panel = widen_panel,
+          .sum_groups = sum_groups,
+          .codes = {.code_bytes = 2, .decode = decode_bf16, .product = packed_product<V, Bf16Step<V>>}};
+}
+
+/// The kernels over a policy with its routes; without products of bytes, the narrow route is the wide one.
+template <typename V>
+constexpr Kernels kernels_of(const char* isa, const IntegerRoute& wide, const IntegerRoute& narrow,
+                             const Bf16Route& bf16 = {}) {
   return {.isa = isa,
           .lanes = V::kLanes,
           .panel_width = V::kLanes * V::kVectors,
-          .float_product = float_product<V>,
+          .float_product = float_product<V, FloatStep<V>>,
           .decode_floats = decode_floats<V>,
           .wide = wide,
           .narrow = narrow,
+          .bf16 = bf16,
           .finish = finish_rows,
           .widen_f16 = V::widen_f16,
           .widen_bf16 = V::widen_bf16};

@@ -20,25 +20,28 @@ struct TapEdges {
   int64_t sums_stride;
 };
 
-/// sums[slot[e]] += x[input[e]] @ panel, in float32.
+/// sums[slot[e]] += x[input[e]] @ panel, summed in float32.
 ///
-/// `x` is row-major with `channels` used of `x_stride` floats a row; `panel` is (channels, width).
+/// `x` is row-major with `channels` used of `x_stride` a row; `panel` is (channels, width). Both are float32, or both
+/// bfloat16: then channels are taken in pairs, `channels` and `x_stride` are even, and `panel` is (channels / 2, width,
+/// 2).
 struct FloatProduct {
   TapEdges edges;
-  const float* x;
+  const void* x;
   int64_t x_stride;
-  const float* panel;
+  const void* panel;
   int64_t channels;
 };
 
-/// sums[slot[e]] += sum over groups of row_scale * (scale * (q . code) + bias * row_sum), the product of integers
-/// exact.
+/// sums[slot[e]] += sum over groups of row_scale * (scale * (x . code) + bias * row_sum): the product of integers
+/// exact, that of bfloat16 summed in float32.
 ///
-/// `q` holds groups * group_size activations a row and `codes` the panel, both as the route's quantize and decode
-/// wrote them; `row_scales` and `row_sums` are (rows, groups), `scales` and `biases` (groups, width).
-struct IntegerProduct {
+/// `x` holds groups * group_size activations a row, integers as quantize wrote them or bfloat16, and `codes` the panel
+/// as decode wrote it; `row_scales` (of integers alone) and `row_sums` are (rows, groups), `scales` and `biases`
+/// (groups, width).
+struct PackedProduct {
   TapEdges edges;
-  const void* q;
+  const void* x;
   const float* row_scales;
   const float* row_sums;
   const void* codes;
@@ -82,6 +85,20 @@ struct RowQuantization {
   uint8_t* exact;
 };
 
+/// The sum of each row and group of `x`, bfloat16 (rows, groups * group_size).
+///
+/// A row with a value whose products with codes could overflow, or be so small that an instruction may flush their
+/// sums to zero, sets `exact` to 1, else 0. Other values are zero or in [2^-119, 2^112): multiples of 2^-126, as are
+/// all sums of them times codes, and those of 128 stay below 2^127.
+struct GroupSums {
+  const uint16_t* x;
+  int64_t rows;
+  int64_t groups;
+  int64_t group_size;
+  float* sums;
+  uint8_t* exact;
+};
+
 /// What a finish does to a negative value.
 enum class Negative : uint8_t { kept, zeroed, sloped };
 
@@ -112,13 +129,36 @@ struct Widening {
   int64_t count;
 };
 
-/// A way to multiply packed weights as integers. Each route has its own form of activations and of codes.
-struct IntegerRoute {
-  int64_t activation_bytes;  ///< a channel; 0 where the instruction set has no such route
+/// A panel of bfloat16, (pairs, width, 2), to float32, (2 * pairs, width).
+struct PanelWidening {
+  const uint32_t* from;
+  int64_t pairs;
+  int64_t width;
+  float* to;
+};
+
+/// A way to multiply codes, in a form of its own.
+struct CodeKernels {
   int64_t code_bytes;
-  void (*quantize)(const RowQuantization&);
   void (*decode)(const PanelCodes&, void* codes);
-  void (*product)(const IntegerProduct&);
+  void (*product)(const PackedProduct&);
+};
+
+/// A way to multiply packed weights with activations that are rounded to integers, in a form of its own as well.
+struct IntegerRoute {
+  int64_t activation_bytes;  ///< a channel
+  void (*quantize)(const RowQuantization&);
+  CodeKernels codes;
+};
+
+/// A way to multiply bfloat16 activations as they are; all null where the instruction set has no products of them.
+struct Bf16Route {
+  void (*float_product)(const FloatProduct&);
+  void (*widen_panel)(const PanelWidening&);  ///< for activations of other types
+  void (*sum_groups)(const GroupSums&);
+  CodeKernels codes;
+
+  bool exists() const { return float_product != nullptr; }
 };
 
 /// The kernels of one instruction set.
@@ -130,6 +170,7 @@ struct Kernels {
   void (*decode_floats)(const PanelCodes&, float* panel);  ///< scale * code + bias, (groups * group_size, width)
   IntegerRoute wide;                                       ///< activations of 16 bits
   IntegerRoute narrow;                                     ///< of 8 bits
+  Bf16Route bf16;
   void (*finish)(const RowFinish&);
   void (*widen_f16)(const Widening&);
   void (*widen_bf16)(const Widening&);

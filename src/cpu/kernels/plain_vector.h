@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 #include "cpu/kernels/kernels.h"
@@ -48,7 +49,8 @@ struct PlainVector {
   static void store_ints(uint32_t* to, const Ints& v) {
     for (int i = 0; i < kLanes; ++i) to[i] = v.lane[i];
   }
-  static void keep_in_register(const Ints&) {}
+  template <typename Register>
+  static void keep_in_register(const Register&) {}
   static Ints broadcast_int(uint32_t value) {
     return filled<Ints>([&](int) { return value; });
   }
@@ -77,6 +79,16 @@ struct PlainVector {
         sum += static_cast<uint32_t>(value * static_cast<int>(codes.lane[i] >> shift & 0xFFU));
       }
       return sum;
+    });
+  }
+  static Vector dot_bf16(const Vector& acc, const Ints& values, const Ints& weights) {
+    return filled<Vector>([&](int i) {
+      const auto product = [&](uint32_t value, uint32_t weight) {
+        return std::bit_cast<float>(value) * std::bit_cast<float>(weight);
+      };
+      constexpr uint32_t kUpperHalf = 0xFFFF0000U;
+      return acc.lane[i] + product(values.lane[i] & kUpperHalf, weights.lane[i] & kUpperHalf) +
+             product(values.lane[i] << 16, weights.lane[i] << 16);
     });
   }
 

@@ -32,124 +32,195 @@ template <typename V, int N = V::kVectors, typename Panel>
   panel(std::integral_constant<int, N>{});
 }
 
-/// Channels of a panel that stay in half of a first-level cache of 32 KiB while all edges of a tap pass.
+/// A step of a product's inner loop: an element of each row, which holds one channel or more, times a vector of the
+/// panel's. This one is a channel in float32.
 template <typename V>
-inline constexpr int64_t kPassChannels = 16384 / (4 * V::kLanes * V::kVectors);
+struct FloatStep {
+  using Element = float;
+  using Factor = typename V::Vector;
+  using Sum = typename V::Vector;
+  static constexpr int64_t kChannels = 1;
+  static Factor load(const Element* from) { return V::load(from); }
+  static Factor broadcast(Element value) { return V::broadcast(value); }
+  static void add(Sum& sum, Factor value, Factor weight) { sum = V::multiply_add(value, weight, sum); }
+};
 
-template <typename V, int R, int N>
-[[gnu::noinline]] void multiply_floats(const FloatProduct& task, int64_t first, int64_t begin, int64_t channels) {
-  using Vector = typename V::Vector;
-  const float* x[R];
+/// Channels side by side in a word of 32 bits.
+template <typename V>
+struct WordStep {
+  using Element = uint32_t;
+  using Factor = typename V::Ints;
+  static Factor load(const Element* from) { return V::load_ints(from); }
+  static Factor broadcast(Element value) { return V::broadcast_int(value); }
+};
+
+template <typename V>
+struct IntegerStep : WordStep<V> {
+  using Sum = typename V::Ints;
+  static Sum zero() { return V::zero_ints(); }
+};
+
+/// Two integers of 16 bits.
+template <typename V>
+struct PairStep : IntegerStep<V> {
+  using typename IntegerStep<V>::Sum, typename IntegerStep<V>::Factor;
+  static constexpr int64_t kChannels = 2;
+  static void add(Sum& sum, Factor values, Factor codes) {
+    V::keep_in_register(sum);
+    sum = V::dot_pairs(sum, values, codes);
+    V::keep_in_register(sum);
+  }
+};
+
+/// Four of 8 bits.
+template <typename V>
+struct QuadStep : IntegerStep<V> {
+  using typename IntegerStep<V>::Sum, typename IntegerStep<V>::Factor;
+  static constexpr int64_t kChannels = 4;
+  static void add(Sum& sum, Factor values, Factor codes) {
+    V::keep_in_register(sum);
+    sum = V::dot_quads(sum, values, codes);
+    V::keep_in_register(sum);
+  }
+};
+
+/// Two bfloat16, summed in float32.
+template <typename V>
+struct Bf16Step : WordStep<V> {
+  using typename WordStep<V>::Factor;
+  using Sum = typename V::Vector;
+  static constexpr int64_t kChannels = 2;
+  static Sum zero() { return V::broadcast(0.0F); }
+  static void add(Sum& sum, Factor values, Factor weights) {
+    V::keep_in_register(sum);
+    sum = V::dot_bf16(sum, values, weights);
+    V::keep_in_register(sum);
+  }
+};
+
+/// acc[r, n] += x[r] times vector n of the panel, over `steps` of both.
+template <typename V, typename Step, int R, int N>
+[[gnu::always_inline]] inline void add_steps(typename Step::Sum (&acc)[R * N],
+                                             const typename Step::Element* const (&x)[R],
+                                             const typename Step::Element* panel, int64_t steps) {
+  for (int64_t step = 0; step < steps; ++step, panel += N * V::kLanes) {
+    typename Step::Factor weights[N];
+    unrolled<N>([&](auto n) __attribute__((always_inline)) { weights[n] = Step::load(panel + n * V::kLanes); });
+    unrolled<R>([&](auto r) __attribute__((always_inline)) {
+      const typename Step::Factor value = Step::broadcast(x[r][step]);
+      unrolled<N>([&](auto n) __attribute__((always_inline)) { Step::add(acc[r * N + n], value, weights[n]); });
+    });
+  }
+}
+
+/// Steps of a panel that stay in half of a first-level cache of 32 KiB while all edges of a tap pass.
+template <typename V>
+inline constexpr int64_t kPassSteps = 16384 / (4 * V::kLanes * V::kVectors);
+
+template <typename V, typename Step, int R, int N>
+[[gnu::noinline]] void multiply_floats(const FloatProduct& task, int64_t first, int64_t begin, int64_t steps) {
+  const typename Step::Element* x[R];
   float* sums[R];
-  Vector acc[R * N];
+  typename V::Vector acc[R * N];
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    x[r] = task.x + task.edges.input[first + r] * task.x_stride + begin;
+    x[r] = static_cast<const typename Step::Element*>(task.x) +
+           task.edges.input[first + r] * (task.x_stride / Step::kChannels) + begin;
     sums[r] = task.edges.sums + task.edges.slot[first + r] * task.edges.sums_stride;
     unrolled<N>([&](auto n) __attribute__((always_inline)) { acc[r * N + n] = V::load(sums[r] + n * V::kLanes); });
   });
-  const float* panel = task.panel + begin * (N * V::kLanes);
-  for (int64_t c = 0; c < channels; ++c, panel += N * V::kLanes) {
-    Vector weights[N];
-    unrolled<N>([&](auto n) __attribute__((always_inline)) { weights[n] = V::load(panel + n * V::kLanes); });
-    unrolled<R>([&](auto r) __attribute__((always_inline)) {
-      const Vector value = V::broadcast(x[r][c]);
-      unrolled<N>([&](auto n) __attribute__((always_inline)) {
-        acc[r * N + n] = V::multiply_add(value, weights[n], acc[r * N + n]);
-      });
-    });
-  }
+  const auto* panel = static_cast<const typename Step::Element*>(task.panel) + begin * (N * V::kLanes);
+  add_steps<V, Step, R, N>(acc, x, panel, steps);
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
     unrolled<N>([&](auto n) __attribute__((always_inline)) { V::store(sums[r] + n * V::kLanes, acc[r * N + n]); });
   });
 }
 
-template <typename V>
+template <typename V, typename Step>
 void float_product(const FloatProduct& task) {
+  const int64_t all_steps = task.channels / Step::kChannels;
   for_vectors<V>(task.edges.width, [&](auto n) {
-    for (int64_t begin = 0; begin < task.channels; begin += kPassChannels<V>) {
-      const int64_t left = task.channels - begin;
-      const int64_t channels = left < kPassChannels<V> ? left : kPassChannels<V>;
+    for (int64_t begin = 0; begin < all_steps; begin += kPassSteps<V>) {
+      const int64_t left = all_steps - begin;
+      const int64_t steps = left < kPassSteps<V> ? left : kPassSteps<V>;
       for_row_blocks<V::rows(n)>(
-          task.edges.count, [&](auto r, int64_t first) { multiply_floats<V, r, n>(task, first, begin, channels); });
+          task.edges.count, [&](auto r, int64_t first) { multiply_floats<V, Step, r, n>(task, first, begin, steps); });
     }
   });
 }
 
-/// Integers of 16 bits, two in a word of 32, or of 8 bits, four in a word: `words` of them make a group of channels.
-template <typename V>
-struct Pairs {
-  static constexpr int64_t kChannels = 2;
-  static typename V::Ints dot(typename V::Ints acc, typename V::Ints values, typename V::Ints codes) {
-    return V::dot_pairs(acc, values, codes);
-  }
-};
-template <typename V>
-struct Quads {
-  static constexpr int64_t kChannels = 4;
-  static typename V::Ints dot(typename V::Ints acc, typename V::Ints values, typename V::Ints codes) {
-    return V::dot_quads(acc, values, codes);
-  }
-};
+/// Where the group of each of R edges stands in (rows, groups), and their sums. Found before any sum is stored: for all
+/// that a compiler knows, a store may change what the task points at.
+template <int R>
+struct GroupEdges {
+  int64_t at[R];
+  float* sums[R];
+  const float *row_scales, *row_sums, *scales, *biases;
 
-/// acc[r, n] += the products of q[r] and vector n of the codes, over the words of a group.
-template <typename V, typename Words, int R, int N>
-[[gnu::always_inline]] inline void add_words(typename V::Ints (&acc)[R * N], const uint32_t* const (&q)[R],
-                                             const uint32_t* codes, int64_t words) {
-  using Ints = typename V::Ints;
-  for (int64_t word = 0; word < words; ++word, codes += N * V::kLanes) {
-    Ints weights[N];
-    unrolled<N>([&](auto n) __attribute__((always_inline)) { weights[n] = V::load_ints(codes + n * V::kLanes); });
+  [[gnu::always_inline]] GroupEdges(const PackedProduct& task, int64_t first, int64_t group)
+      : row_scales(task.row_scales),
+        row_sums(task.row_sums),
+        scales(task.scales + group * task.edges.width),
+        biases(task.biases + group * task.edges.width) {
     unrolled<R>([&](auto r) __attribute__((always_inline)) {
-      const Ints values = V::broadcast_int(q[r][word]);
-      unrolled<N>([&](auto n) __attribute__((always_inline)) {
-        acc[r * N + n] = Words::dot(acc[r * N + n], values, weights[n]);
-        V::keep_in_register(acc[r * N + n]);
-      });
+      at[r] = task.edges.input[first + r] * task.groups + group;
+      sums[r] = task.edges.sums + task.edges.slot[first + r] * task.edges.sums_stride;
     });
   }
+};
+
+/// The edges' sums += row_scale * (scale * acc + bias * row_sum), for a group of integers.
+template <typename V, int R, int N>
+[[gnu::always_inline]] inline void add_scaled(const GroupEdges<R>& edges, const typename V::Ints (&acc)[R * N]) {
+  using Vector = typename V::Vector;
+  unrolled<R>([&](auto r) __attribute__((always_inline)) {
+    const Vector row_scale = V::broadcast(edges.row_scales[edges.at[r]]);
+    const Vector row_sum = V::broadcast(edges.row_sums[edges.at[r]]);
+    unrolled<N>([&](auto n) __attribute__((always_inline)) {
+      constexpr int64_t kOffset = n * V::kLanes;
+      const Vector biased = V::multiply(row_sum, V::load(edges.biases + kOffset));
+      const Vector product = V::multiply_add(V::to_floats(acc[r * N + n]), V::load(edges.scales + kOffset), biased);
+      float* sums = edges.sums[r] + kOffset;
+      V::store(sums, V::multiply_add(row_scale, product, V::load(sums)));
+    });
+  });
 }
 
-/// The edges' sums += row_scale * (scale * acc + bias * row_sum), for a group.
+/// The same for a group of bfloat16, which have no scale: scales and biases are loaded once for all rows.
 template <typename V, int R, int N>
-[[gnu::always_inline]] inline void add_scaled(const IntegerProduct& task, int64_t first, int64_t group,
-                                              const typename V::Ints (&acc)[R * N]) {
-  using Vector = typename V::Vector;
-  const float* scales = task.scales + group * (N * V::kLanes);
-  const float* biases = task.biases + group * (N * V::kLanes);
-  unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    const int64_t at = task.edges.input[first + r] * task.groups + group;
-    float* sums = task.edges.sums + task.edges.slot[first + r] * task.edges.sums_stride;
-    const Vector row_scale = V::broadcast(task.row_scales[at]);
-    const Vector row_sum = V::broadcast(task.row_sums[at]);
-    unrolled<N>([&](auto n) __attribute__((always_inline)) {
-      const Vector biased = V::multiply(row_sum, V::load(biases + n * V::kLanes));
-      const Vector product = V::multiply_add(V::to_floats(acc[r * N + n]), V::load(scales + n * V::kLanes), biased);
-      V::store(sums + n * V::kLanes, V::multiply_add(row_scale, product, V::load(sums + n * V::kLanes)));
+[[gnu::always_inline]] inline void add_scaled(const GroupEdges<R>& edges, const typename V::Vector (&acc)[R * N]) {
+  unrolled<N>([&](auto n) __attribute__((always_inline)) {
+    constexpr int64_t kOffset = n * V::kLanes;
+    const auto scale = V::load(edges.scales + kOffset), bias = V::load(edges.biases + kOffset);
+    unrolled<R>([&](auto r) __attribute__((always_inline)) {
+      float* sums = edges.sums[r] + kOffset;
+      const auto row_sum = V::broadcast(edges.row_sums[edges.at[r]]);
+      V::store(sums, V::multiply_add(acc[r * N + n], scale, V::multiply_add(row_sum, bias, V::load(sums))));
     });
   });
 }
 
 /// One group of channels.
-template <typename V, typename Words, int R, int N>
-[[gnu::noinline]] void multiply_codes(const IntegerProduct& task, int64_t first, int64_t group) {
-  const int64_t words = task.group_size / Words::kChannels;
-  const uint32_t* q[R];
-  typename V::Ints acc[R * N];
+template <typename V, typename Step, int R, int N>
+[[gnu::noinline]] void multiply_codes(const PackedProduct& task, int64_t first, int64_t group) {
+  const int64_t steps = task.group_size / Step::kChannels;
+  const GroupEdges<R> edges(task, first, group);
+  const uint32_t* x[R];
+  typename Step::Sum acc[R * N];
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    q[r] = static_cast<const uint32_t*>(task.q) + (task.edges.input[first + r] * task.groups + group) * words;
-    unrolled<N>([&](auto n) __attribute__((always_inline)) { acc[r * N + n] = V::zero_ints(); });
+    x[r] = static_cast<const uint32_t*>(task.x) + edges.at[r] * steps;
+    unrolled<N>([&](auto n) __attribute__((always_inline)) { acc[r * N + n] = Step::zero(); });
   });
-  add_words<V, Words, R, N>(acc, q, static_cast<const uint32_t*>(task.codes) + group * words * (N * V::kLanes), words);
-  add_scaled<V, R, N>(task, first, group, acc);
+  add_steps<V, Step, R, N>(acc, x, static_cast<const uint32_t*>(task.codes) + group * steps * (N * V::kLanes), steps);
+  add_scaled<V, R, N>(edges, acc);
 }
 
 /// Group by group, so that a group's codes (8 KiB at 64 channels of 64 outputs) stay in the first-level cache.
-template <typename V, typename Words>
-void integer_product(const IntegerProduct& task) {
+template <typename V, typename Step>
+void packed_product(const PackedProduct& task) {
   for_vectors<V>(task.edges.width, [&](auto n) {
     for (int64_t group = 0; group < task.groups; ++group) {
       for_row_blocks<V::rows(n)>(task.edges.count,
-                                 [&](auto r, int64_t first) { multiply_codes<V, Words, r, n>(task, first, group); });
+                                 [&](auto r, int64_t first) { multiply_codes<V, Step, r, n>(task, first, group); });
     }
   });
 }

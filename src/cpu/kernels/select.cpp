@@ -16,28 +16,39 @@
 namespace lattice {
 namespace cpu {
 
-#define LATTICE_KERNELS(constant, isa, available, integers_pay) extern const Kernels constant;
+#define LATTICE_KERNELS(constant, isa, available, is_chosen, integers_pay) extern const Kernels constant;
 #include "cpu/kernels/kernels.inc"
 #undef LATTICE_KERNELS
 
 namespace {
 
 #if defined(__x86_64__)
-// What g++ 12's __builtin_cpu_supports does not know: f16c is bit 29 of ecx in leaf 1, avx_vnni bit 4 of eax in
-// leaf 7.1.
+// What g++ 12's __builtin_cpu_supports does not know: f16c is bit 29 of ecx in leaf 1, avx_vnni bit 4 and avx512_bf16
+// bit 5 of eax in leaf 7.1.
 bool has_f16c() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx >> 29 & 1U) != 0;
 }
-bool has_avx_vnni() {
+bool has_leaf_7_1(int bit) {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1U) != 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> bit & 1U) != 0;
 }
-/// Bits 24 (tiles) and 25 (int8) of edx in leaf 7. Linux gives a process its tiles, in all of its threads, on request.
-bool has_amx_int8() {
+bool has_avx_vnni() {
+  return has_leaf_7_1(4);
+}
+bool has_avx512_bf16() {
+  return has_leaf_7_1(5);
+}
+bool is_slow_at_bf16() {
+  return __builtin_cpu_is("intel") && !__builtin_cpu_is("cooperlake");
+}
+/// Bits 22 (bfloat16), 24 (tiles) and 25 (int8) of edx in leaf 7, which every processor with tiles sets. Linux gives a
+/// process its tiles, in all of its threads, on request.
+bool has_amx() {
+  constexpr unsigned kBits = 1U << 22 | 1U << 24 | 1U << 25;
   constexpr int kRequestPermission = 0x1023, kTileData = 18;
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx >> 24 & 3U) == 3 &&
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx & kBits) == kBits &&
          syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 bool is_zen_1_or_2() {
@@ -51,7 +62,13 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma") &&
          has_f16c();
 }
+bool has_avx512_vnni() {
+  return has_avx512() && __builtin_cpu_supports("avx512vnni");
+}
 #elif defined(__aarch64__)
+bool has_bf16() {
+  return (getauxval(AT_HWCAP2) & HWCAP2_BF16) != 0;
+}
 bool has_dotprod() {
   return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 }
@@ -61,12 +78,14 @@ struct Candidate {
   const Kernels* kernels;
   std::string_view isa;
   bool available;
+  bool is_chosen;  // unless another is forced
   bool integers_pay;
 };
 
 const std::vector<Candidate>& candidates() {
   static const std::vector<Candidate> list = {
-#define LATTICE_KERNELS(constant, isa, available, integers_pay) {&constant, isa, available, integers_pay},
+#define LATTICE_KERNELS(constant, isa, available, is_chosen, integers_pay) \
+  {&constant, isa, available, is_chosen, integers_pay},
 #include "cpu/kernels/kernels.inc"
 #undef LATTICE_KERNELS
   };
@@ -78,7 +97,7 @@ const std::vector<Candidate>& candidates() {
 SelectedKernels select_kernels() {
   const char* forced = std::getenv("LATTICE_ISA");
   for (const Candidate& candidate : candidates()) {
-    if (forced == nullptr ? candidate.available : candidate.isa == forced) {
+    if (forced == nullptr ? candidate.available && candidate.is_chosen : candidate.isa == forced) {
       if (candidate.available) return {*candidate.kernels, candidate.integers_pay};
       break;
     }

@@ -11,7 +11,8 @@
 namespace lattice::cpu {
 namespace {
 
-/// Without this, g++ 12 stores every accumulator of an integer product to the stack in each step of the loop.
+/// Without this behind it, g++ 12 stores every accumulator of an integer product to the stack in each step of the loop;
+/// without it before as well, it copies some to other registers and back.
 template <typename Register>
 [[gnu::always_inline]] inline void pin_to_register([[maybe_unused]] Register& v) {
 #if !defined(LATTICE_X86_MODEL)

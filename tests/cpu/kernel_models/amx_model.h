@@ -1,8 +1,11 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+
+#include "cpu/kernel_models/bf16_model.h"
 
 // The tiles of AMX, with the faults of the instructions as aborts.
 
@@ -87,6 +90,31 @@ inline void _tile_dpbsud(int sums, int a, int b) {
 }
 inline void _tile_dpbuud(int sums, int a, int b) {
   multiply_tile_models<uint8_t>(sums, a, b);
+}
+
+/// sums += a @ b of pairs of bfloat16: even and odd channels are summed apart, then both, then added.
+inline void _tile_dpbf16ps(int sums, int left, int right) {
+  TileModel& c = configured_tile(sums);
+  const TileModel& a = configured_tile(left);
+  const TileModel& b = configured_tile(right);
+  tile_fault_unless(sums != left && sums != right && left != right);
+  tile_fault_unless(c.rows == a.rows && a.row_bytes == 4 * b.rows && c.row_bytes == b.row_bytes);
+  for (int row = 0; row < c.rows; ++row) {
+    for (int column = 0; column < c.row_bytes / 4; ++column) {
+      float parts[2] = {};
+      for (int k = 0; k < b.rows; ++k) {
+        for (int odd = 0; odd < 2; ++odd) {
+          const float value = bf16_model_at(a.bytes[row] + 4 * k + 2 * odd);
+          const float weight = bf16_model_at(b.bytes[k] + 4 * column + 2 * odd);
+          parts[odd] = flushed(std::fma(value, weight, parts[odd]));
+        }
+      }
+      float sum;
+      std::memcpy(&sum, c.bytes[row] + 4 * column, 4);
+      sum = flushed(flushed(sum) + flushed(parts[0] + parts[1]));
+      std::memcpy(c.bytes[row] + 4 * column, &sum, 4);
+    }
+  }
 }
 
 }  // namespace

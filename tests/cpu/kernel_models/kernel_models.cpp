@@ -1,8 +1,9 @@
 #include "cpu/kernel_models/kernel_models.h"
 
 #include "cpu/kernels/kernel_set.h"
-#include "cpu/kernels/x86_amx_int8.h"
+#include "cpu/kernels/x86_amx.h"
 #include "cpu/kernels/x86_avx512.h"
+#include "cpu/kernels/x86_avx512_bf16.h"
 #include "cpu/kernels/x86_avx512_vnni.h"
 #include "cpu/kernels/x86_avx_vnni.h"
 
@@ -20,15 +21,18 @@ struct FewRows : Set {
 
 std::vector<const Kernels*> kernel_models() {
   using Avx512Few = FewRows<Avx512>;
+  using Bf16Few = FewRows<Avx512Bf16>;
   using AvxVnniFew = FewRows<AvxVnni>;
   static const Kernels avx512_vnni =
       kernels_of<Avx512Vnni>("model_of_avx512_vnni", pair_route<Avx512Vnni>(), quad_route<Avx512Vnni>());
   static const Kernels avx512 =
       kernels_of<Avx512Few>("model_of_avx512", pair_route<Avx512Few>(), pair_route<Avx512Few>());
-  static const Kernels amx_int8 = kernels_of<Avx512Few>("model_of_amx_int8", tile_route<2>(), tile_route<1>());
+  static const Kernels amx = kernels_of<Avx512Few>("model_of_amx", tile_route<2>(), tile_route<1>(), bf16_tile_route());
+  static const Kernels avx512_bf16 = kernels_of<Bf16Few>("model_of_avx512_bf16", pair_route<Bf16Few>(),
+                                                         quad_route<Bf16Few>(), bf16_route<Avx512Bf16>());
   static const Kernels avx_vnni =
       kernels_of<AvxVnniFew>("model_of_avx_vnni", pair_route<AvxVnniFew>(), quad_route<AvxVnniFew>());
-  return {&amx_int8, &avx512_vnni, &avx512, &avx_vnni};
+  return {&amx, &avx512_bf16, &avx512_vnni, &avx512, &avx_vnni};
 }
 
 }  // namespace lattice::cpu

@@ -27,6 +27,7 @@
 #include <cstring>
 
 #include "cpu/kernel_models/amx_model.h"
+#include "cpu/kernel_models/bf16_model.h"
 #include "lattice/dtype.h"
 
 #undef _mm512_madd_epi16
@@ -65,6 +66,19 @@ inline __m512 _mm512_cvtepi32_ps(__m512i integers) {
 }
 inline __m512i _mm512_madd_epi16(__m512i a, __m512i b) {
   return simde_mm512_madd_epi16(a, b);
+}
+struct __m512bh {
+  uint16_t lanes[32];
+};
+/// The upper product of a pair is added first.
+inline __m512 _mm512_dpbf16_ps(__m512 sums, __m512bh a, __m512bh b) {
+  return vector_of<__m512, float>([&](size_t i) {
+    float sum = flushed(lane_of<float>(sums, i));
+    for (const size_t at : {2 * i + 1, 2 * i}) {
+      sum = flushed(std::fma(bf16_model_at(a.lanes + at), bf16_model_at(b.lanes + at), sum));
+    }
+    return sum;
+  });
 }
 inline __m256i _mm256_dpwssd_avx_epi32(__m256i sums, __m256i a, __m256i b) {
   return simde_mm256_dpwssd_epi32(sums, a, b);
