@@ -56,7 +56,7 @@ class PackedCoords {
   size_t size() const noexcept { return items_.size(); }
   uint64_t key(size_t at) const noexcept { return at < items_.size() ? items_[at] >> row_bits_ : 0; }
   int32_t row(size_t at) const noexcept { return static_cast<int32_t>(items_[at] & ((uint64_t{1} << row_bits_) - 1)); }
-  std::vector<Item>& items() noexcept { return items_; }
+  PooledVector<Item>& items() noexcept { return items_; }
   void sort(size_t first, size_t last) {
     std::sort(items_.begin() + static_cast<std::ptrdiff_t>(first), items_.begin() + static_cast<std::ptrdiff_t>(last),
               less);
@@ -65,7 +65,7 @@ class PackedCoords {
  private:
   BlockFrame frame_;
   int row_bits_;
-  std::vector<Item> items_;
+  PooledVector<Item> items_;
 };
 
 /// Coordinates that span nearly all of int32 on every axis need keys of up to 127 bits.
@@ -87,7 +87,7 @@ class WideCoords {
   size_t size() const noexcept { return items_.size(); }
   Key key(size_t at) const noexcept { return at < items_.size() ? items_[at].key : 0; }
   int32_t row(size_t at) const noexcept { return items_[at].row; }
-  std::vector<Item>& items() noexcept { return items_; }
+  PooledVector<Item>& items() noexcept { return items_; }
   void sort(size_t first, size_t last) {
     std::sort(items_.begin() + static_cast<std::ptrdiff_t>(first), items_.begin() + static_cast<std::ptrdiff_t>(last),
               less);
@@ -95,7 +95,7 @@ class WideCoords {
 
  private:
   BlockFrame frame_;
-  std::vector<Item> items_;
+  PooledVector<Item> items_;
 };
 
 // 4096 counters of 4 bytes fit the first-level cache; the 22 to 24 bits of a scan's blocks take two passes.
@@ -111,7 +111,7 @@ inline constexpr size_t kLeastRowsAThread = 4096;
 template <typename Coords>
 void sort_by_digits(std::span<const Coord> rows, Coords& coords, int threads, const ForEach& for_each) {
   using Item = typename Coords::Item;
-  std::vector<Item>& items = coords.items();
+  PooledVector<Item>& items = coords.items();
   const size_t count = rows.size();
   items.resize(count);
   if (count < kFewItems) {
@@ -132,9 +132,9 @@ void sort_by_digits(std::span<const Coord> rows, Coords& coords, int threads, co
     return coords.digit(item, Block::kCellBits + pass * digit_bits) & (digits - 1);
   };
 
-  std::vector<Item> other(count);
+  PooledVector<Item> other(count);
   // By part and digit, first counts and then where the next item goes. A single part counts for all passes at once.
-  std::vector<uint32_t> next(digits * (parts == 1 ? static_cast<size_t>(passes) : parts), 0);
+  PooledVector<uint32_t> next(digits * (parts == 1 ? static_cast<size_t>(passes) : parts), 0);
   for_parts([&](size_t part) {
     for (size_t row = begin_of(part); row < begin_of(part + 1); ++row) {
       items[row] = coords.item(rows[row], row);

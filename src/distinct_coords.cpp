@@ -63,7 +63,7 @@ void DistinctBlocks::grow(size_t blocks) {
 
 void DistinctBlocks::resize(int bits) {
   shift_ = 64 - bits;
-  const std::vector<Entry> old = std::exchange(table_, std::vector<Entry>(size_t{1} << bits));
+  const PooledVector<Entry> old = std::exchange(table_, PooledVector<Entry>(size_t{1} << bits));
   for (const Entry& entry : old) {
     if (entry.block.batch >= 0) table_[slot_of(entry.block)] = entry;
   }

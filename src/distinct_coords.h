@@ -27,7 +27,7 @@ class DistinctCoords {
     return insert(coord, slot);
   }
   /// The distinct coordinates; nothing may be added afterwards.
-  std::vector<Coord> take() { return std::move(coords_); }
+  PooledVector<Coord> take() { return std::move(coords_); }
 
  private:
   size_t start(const Coord& coord) const noexcept {
@@ -42,9 +42,9 @@ class DistinctCoords {
   int32_t insert(const Coord& coord, size_t slot);
   void resize(int bits);
 
-  std::vector<Coord> coords_;
-  std::vector<int32_t> table_;  // places, -1 where free; at most half full
-  int shift_ = 0;               // 64 - bits of a slot
+  PooledVector<Coord> coords_;
+  PooledVector<int32_t> table_;  // places, -1 where free; at most half full
+  int shift_ = 0;                // 64 - bits of a slot
 };
 
 /// The same where nobody asks for the numbers: one entry serves a whole block of cells, so that an input finds once
@@ -97,7 +97,7 @@ class DistinctBlocks {
         Block::cell(coord.x, coord.y, coord.z), coord);
   }
   /// The distinct coordinates; nothing may be added afterwards.
-  std::vector<Coord> take() { return std::move(coords_); }
+  PooledVector<Coord> take() { return std::move(coords_); }
 
  private:
   struct Entry {
@@ -118,8 +118,8 @@ class DistinctBlocks {
   void grow(size_t blocks);
   void resize(int bits);
 
-  std::vector<Coord> coords_;
-  std::vector<Entry> table_;  // at most half full
+  PooledVector<Coord> coords_;
+  PooledVector<Entry> table_;  // at most half full
   size_t used_ = 0, last_ = 0;
   int shift_ = 0;  // 64 - bits of a slot
 };

@@ -28,7 +28,7 @@ int32_t narrow(int64_t value, int64_t row, const Coord& from, std::string_view o
   return static_cast<int32_t>(value);
 }
 
-std::vector<Coord> forward_coords(const CoordSet& source, const ConvGeometry& geometry) {
+PooledVector<Coord> forward_coords(const CoordSet& source, const ConvGeometry& geometry) {
   const std::span<const Coord> coords = source.coords();
   if (geometry.has_unit_stride() && geometry.padding() == Triple(0)) return {coords.begin(), coords.end()};
   const Divider by_x(geometry.stride().x), by_y(geometry.stride().y), by_z(geometry.stride().z);
@@ -122,7 +122,7 @@ class RegularAxis {
   std::optional<int64_t> extent_;
   Divider divide_;
   int64_t tap_step_ = 1, step_ = 1;
-  std::vector<Reached> by_remainder_;
+  PooledVector<Reached> by_remainder_;
 };
 
 template <typename Axis>
@@ -209,18 +209,18 @@ class OneBlock {
   Divider divide_;
   int64_t block_step_;
   int64_t lowest_ = 0, highest_ = 0;
-  std::vector<Entry> entries_;
+  PooledVector<Entry> entries_;
 };
 
 /// The outputs that the inputs reach, each once, by input and then by tap. Most of what a scan's inputs reach is there
 /// already, which is seen for all the outputs in a block at once.
 template <typename Axis>
-std::vector<Coord> merged_coords(const CoordSet& source, int64_t expected, const Axes<Axis>& axes,
-                                 std::string_view operation) {
+PooledVector<Coord> merged_coords(const CoordSet& source, int64_t expected, const Axes<Axis>& axes,
+                                  std::string_view operation) {
   DistinctBlocks merged(expected);
   ReachedBlocks blocks_x(0), blocks_y(1), blocks_z(2);
   const OneBlock block_x(axes[0], 0), block_y(axes[1], 1), block_z(axes[2], 2);
-  std::vector<DistinctBlocks::Slot> slots;
+  PooledVector<DistinctBlocks::Slot> slots;
   int64_t row = -1;
   for (const Coord& c : source.coords()) {
     ++row;
@@ -279,8 +279,8 @@ std::vector<Coord> merged_coords(const CoordSet& source, int64_t expected, const
   return merged.take();
 }
 
-std::vector<Coord> regular_coords(const CoordSet& source, const ConvGeometry& geometry,
-                                  const std::optional<Triple>& extent, std::string_view operation) {
+PooledVector<Coord> regular_coords(const CoordSet& source, const ConvGeometry& geometry,
+                                   const std::optional<Triple>& extent, std::string_view operation) {
   const auto along = [&](int64_t Triple::*axis) {
     const auto& [size, stride, padding, dilation] = geometry.options();
     return RegularAxis(size.*axis, stride.*axis, padding.*axis, dilation.*axis,
@@ -290,15 +290,15 @@ std::vector<Coord> regular_coords(const CoordSet& source, const ConvGeometry& ge
                        Axes<RegularAxis>{along(&Triple::x), along(&Triple::y), along(&Triple::z)}, operation);
 }
 
-std::vector<Coord> transposed_coords(const CoordSet& source, const ConvGeometry& geometry, bool merge,
-                                     std::string_view operation) {
+PooledVector<Coord> transposed_coords(const CoordSet& source, const ConvGeometry& geometry, bool merge,
+                                      std::string_view operation) {
   const auto along = [&](int64_t Triple::*axis) {
     const auto& [size, stride, padding, dilation] = geometry.options();
     return TransposedAxis(size.*axis, stride.*axis, padding.*axis, dilation.*axis);
   };
   const Axes<TransposedAxis> axes = {along(&Triple::x), along(&Triple::y), along(&Triple::z)};
   if (merge) return merged_coords(source, source.rows() * geometry.taps() / 2, axes, operation);
-  std::vector<Coord> rows;
+  PooledVector<Coord> rows;
   rows.reserve(static_cast<size_t>(source.rows() * geometry.taps()));
   int64_t row = -1;
   for (const Coord& c : source.coords()) {
@@ -318,8 +318,8 @@ std::vector<Coord> transposed_coords(const CoordSet& source, const ConvGeometry&
 
 }  // namespace
 
-std::vector<Coord> CpuBackend::output_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
-                                             const std::optional<Triple>& extent, std::string_view operation) {
+PooledVector<Coord> CpuBackend::output_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
+                                              const std::optional<Triple>& extent, std::string_view operation) {
   switch (kind) {
     case RelationKind::forward:
       return forward_coords(source, geometry);
@@ -335,7 +335,7 @@ std::vector<Coord> CpuBackend::output_coords(RelationKind kind, const CoordSet& 
   fail(ErrorCode::invalid_argument, "{}: a {} relation derives no coordinates of its own", operation, name(kind));
 }
 
-std::unique_ptr<const Relation> CpuBackend::relate(RelationKind kind, const CoordSet& source, const CoordSet& target,
+std::shared_ptr<const Relation> CpuBackend::relate(RelationKind kind, const CoordSet& source, const CoordSet& target,
                                                    const ConvGeometry& geometry, const Relation* inverse) {
   return build_relation(kind, source, target, geometry, dynamic_cast<const TiledRelation*>(inverse), workers_);
 }

@@ -35,9 +35,9 @@ bool place_of(const float* point, const VoxelizeOptions& options, std::array<flo
 }
 
 /// Keeps the first `most` voxels of each batch, and gives the points of the others row -1; their number.
-int64_t keep_first_voxels(int64_t most, std::vector<Coord>& coords, std::vector<int32_t>& point_row) {
+int64_t keep_first_voxels(int64_t most, PooledVector<Coord>& coords, PooledVector<int32_t>& point_row) {
   std::unordered_map<int32_t, int64_t> kept_of_batch;
-  std::vector<int32_t> kept_row(coords.size(), -1);
+  PooledVector<int32_t> kept_row(coords.size(), -1);
   size_t kept = 0;
   for (size_t row = 0; row < coords.size(); ++row) {
     if (++kept_of_batch[coords[row].batch] > most) continue;
@@ -63,7 +63,7 @@ Voxels CpuBackend::voxelize(const Tensor& points, const Tensor& features, const 
   const int32_t* batches = batch.defined() ? batch.data<int32_t>() : nullptr;
   const std::optional<Triple> extent = grid_extent(options);
   DistinctCoords distinct(count);
-  std::vector<int32_t> point_row(static_cast<size_t>(count), -1);
+  PooledVector<int32_t> point_row(static_cast<size_t>(count), -1);
   int64_t dropped = 0, out_of_range = 0, beyond_voxels = 0, beyond_points = 0;
   // A large scan's table lies beyond the caches: look-ups of a few points at a time wait for memory together.
   struct Found {
@@ -91,13 +91,13 @@ Voxels CpuBackend::voxelize(const Tensor& points, const Tensor& features, const 
       point_row[static_cast<size_t>(point)] = distinct.add(voxel);
     }
   }
-  std::vector<Coord> coords = distinct.take();
+  PooledVector<Coord> coords = distinct.take();
   if (options.most_voxels) beyond_voxels = keep_first_voxels(*options.most_voxels, coords, point_row);
   const auto rows = static_cast<int64_t>(coords.size());
   const int64_t channels = features.size(1);
 
-  std::vector<int32_t> counts(static_cast<size_t>(rows), 0);
-  std::vector<double> sums(static_cast<size_t>(rows * channels), 0.0);
+  PooledVector<int32_t> counts(static_cast<size_t>(rows), 0);
+  PooledVector<double> sums(static_cast<size_t>(rows * channels), 0.0);
   const int64_t most_points = options.most_points.value_or(-1);
   const float* from = features.data<float>();
   for (int64_t i = 0; i < count; ++i, from += channels) {
@@ -143,7 +143,7 @@ Tensor CpuBackend::devoxelize(const SparseTensor& voxels, const Tensor& points, 
     const T* from = voxels.features().data<T>();
     T* to = y.mutable_data<T>();
     workers_.for_blocks(count, 1024, [&](int64_t first, int64_t last) {
-      std::vector<float> sums(static_cast<size_t>(channels));
+      PooledVector<float> sums(static_cast<size_t>(channels));
       for (int64_t i = first; i < last; ++i) {
         std::array<float, 3> place;
         if (!place_of(xyz + i * 3, options, place)) continue;
