@@ -32,14 +32,14 @@ constexpr bool kKeeps = true;
 
 constexpr size_t kLine = 64, kPage = 4096;
 constexpr size_t kSteps = 8;                      // classes for each power of two
-constexpr size_t kLargerClasses = 3;              // a kept block serves what is smaller by up to a quarter
+constexpr size_t kLargerClasses = kSteps;         // a kept block serves what is smaller by up to a half
 constexpr size_t kMostHeadless = kSteps * kLine;  // up to here classes are lines, and serve their own size alone
 constexpr size_t kMostSmall = size_t{32} << 10;   // above it, classes are whole pages
 constexpr size_t kMostBytes = size_t{1} << 47;    // more than a process can address
-// Large blocks in use and kept ones with pages stay together below the most that was in use at once, and a little more;
-// the addresses of kept ones below some times that.
-constexpr size_t kSlack = size_t{1} << 20;
-constexpr size_t kMostKept = 8;
+// Large blocks in use and kept ones with pages stay together below the most that was in use at once and an eighth more,
+// which spares a network half of the page faults; the addresses of kept ones stay below some times that.
+constexpr size_t kPageSlack = 8, kMostKept = 8;
+constexpr size_t kLeastSlack = size_t{1} << 20;
 constexpr int kWindowTakes = 1 << 14;  // large requests: some runs of a large network
 
 constexpr size_t class_of(size_t bytes) {
@@ -121,27 +121,31 @@ static_assert(sizeof(LargeHead) <= kLine);
 /// All classes of large blocks.
 class LargeBlocks {
  public:
-  /// A kept block of at least `bytes` and little more. Null where there is none; a block of bytes_of(class_of(bytes))
-  /// then comes from the system, and counts already.
+  /// The kept block that is nearest to `bytes`, of at most about twice as many. Null where there is none; then pages
+  /// have gone where one of the system's would exceed the limit.
   LargeHead* take(size_t bytes) noexcept {
     const std::lock_guard lock(mutex_);
     const size_t wanted = class_of(bytes);
     LargeHead* found = nullptr;
     for (size_t at = wanted; at <= wanted + kLargerClasses && found == nullptr; ++at) found = newest_alike_[at];
-    if (found != nullptr) unlink(*found);
-    count_taken(found != nullptr ? found->bytes : bytes_of(wanted));
-    trim();
+    if (found != nullptr) {
+      unlink(*found);
+      found->has_pages = true;
+      count_taken(found->bytes);
+    }
+    trim(found == nullptr ? bytes_of(wanted) : 0);
     return found;
+  }
+  /// Counts a block of the system's.
+  void add(const LargeHead& block) noexcept {
+    const std::lock_guard lock(mutex_);
+    count_taken(block.bytes);
   }
   void give(LargeHead& block) noexcept {
     const std::lock_guard lock(mutex_);
     in_use_ -= block.bytes;
     link(block);
-    trim();
-  }
-  void refuse(size_t bytes) noexcept {
-    const std::lock_guard lock(mutex_);
-    in_use_ -= bytes;
+    trim(0);
   }
   void release() noexcept {
     const std::lock_guard lock(mutex_);
@@ -192,23 +196,26 @@ class LargeBlocks {
     std::free(&block);
   }
 
-  /// Keeps pages, and addresses, within their limits: the oldest go first.
-  void trim() noexcept {
-    const size_t most = std::max(most_, most_before_);
-    while (oldest_with_pages_ != nullptr && in_use_ + with_pages_ > most + kSlack) drop_pages();
-    while (oldest_ != nullptr && kept_ > most * kMostKept + kSlack) free_oldest();
+  /// Keeps pages, and addresses, within their limits when so many more bytes come into use: the oldest go first.
+  void trim(size_t more) noexcept {
+    const size_t in_use = in_use_ + more, most = std::max({most_, most_before_, in_use});
+    const size_t most_pages = most + most / kPageSlack + kLeastSlack;
+    while (oldest_with_pages_ != nullptr && in_use + with_pages_ > most_pages) drop_pages();
+    while (oldest_ != nullptr && kept_ > most * kMostKept + kLeastSlack) free_oldest();
   }
   void drop_pages() noexcept {
     LargeHead& block = *oldest_with_pages_;
 #ifdef __linux__
-    madvise(reinterpret_cast<std::byte*>(&block) + kPage, block.bytes - kPage, MADV_DONTNEED);
-    block.has_pages = false;
-    with_pages_ -= block.bytes;
-    oldest_with_pages_ = block.newer;
-#else
+    if (madvise(reinterpret_cast<std::byte*>(&block) + kPage, block.bytes - kPage, MADV_DONTNEED) == 0) {
+      block.has_pages = false;
+      with_pages_ -= block.bytes;
+      oldest_with_pages_ = block.newer;
+      return;
+    }
+#endif
+    // Where pages cannot go alone, which larger ones than kPage cannot, the block does.
     unlink(block);
     std::free(&block);
-#endif
   }
 
   mutable std::mutex mutex_;
@@ -272,13 +279,10 @@ Head* take_large(size_t bytes) noexcept {
   if (head == nullptr) {
     const size_t size = bytes_of(class_of(bytes));
     void* const block = system_block(kPage, size);
-    if (block == nullptr) {
-      pool.large.refuse(size);
-      return nullptr;
-    }
+    if (block == nullptr) return nullptr;
     head = new (block) LargeHead{{size}};
+    pool.large.add(*head);
   }
-  head->has_pages = true;
   return head;
 }
 
@@ -318,7 +322,7 @@ void release_memory() noexcept {
 void* take_memory(size_t bytes) noexcept {
   if (!kKeeps) return pass_on(bytes);
   if (bytes <= kMostHeadless) return take_headless(class_of(bytes));
-  if (bytes > kMostBytes) return nullptr;
+  if (bytes > kMostBytes - kLine) return nullptr;
   return behind_head(bytes + kLine <= kMostSmall ? take_medium(bytes + kLine) : take_large(bytes + kLine));
 }
 

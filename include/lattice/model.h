@@ -79,10 +79,10 @@ class Model {
   /// Throws invalid_argument (missing, unknown or unfit inputs, repeated coordinates, rows in use beyond N: naming the
   /// operation, its line and the value) and out_of_range (coordinates or sizes that leave their type).
   ///
-  /// A session that has run scans of such sizes allocates nothing any more: what a run needs, its results included,
-  /// comes from the pool (lattice/memory_pool.h) and returns to it. Only names of more than 15 characters are strings
-  /// on the heap, which the second form reuses: it leaves in `results` exactly this run's tensors. After an error,
-  /// which may come halfway, they are of no use.
+  /// On the cpu backend a session that has run scans of such sizes allocates nothing any more: what a run needs, its
+  /// results included, comes from the pool (lattice/memory_pool.h) and returns to it. Only names of more than 15
+  /// characters are strings on the heap. The second form uses those in `results` again, where it leaves exactly this
+  /// run's tensors; after an error, which may come halfway, they are of no use.
   NamedTensors run(Session& session, const NamedTensors& inputs) const;
   void run(Session& session, const NamedTensors& inputs, NamedTensors& results) const;
 
