@@ -22,7 +22,7 @@ struct Left {
 
 Left left_by(const artifact::Plan& plan, const Step& step, const Run& run) {
   const auto slot = static_cast<size_t>(result_slot(step));
-  Left left = {.features = run.tensors[slot], .support = nullptr, .error = std::nullopt};
+  Left left = {.features = result_of(plan, step, run), .support = nullptr, .error = std::nullopt};
   for (size_t i = 0; i < plan.supports.size() && left.support == nullptr; ++i) {
     if (plan.supports[i].row_class == plan.tensors[slot].row_class) left.support = run.supports[i];
   }

@@ -115,6 +115,9 @@ Json json_of(const Shown& shown, size_t index) {
                {"weight_bytes", step.weights.bytes},
                {"bits", bits_a_weight(step.weights)},
                {"drops", step.tensor_drops.size()}};
+  if (const std::string placement = placement_text(shown.model.program(), step); !placement.empty()) {
+    json["placement"] = placement;
+  }
   if (!shown.profile) return json;
   const StepCost& cost = shown.profile->costs[index];
   json.update({{"ms", cost.ms},
@@ -193,9 +196,11 @@ void print_plan(const Shown& shown) {
   fmt::print("\n{:>5}  {:<44}{:<12}{:>18}{:>12}{:>8}   {}\n", "line", "step", "shape", "receptive field", "parameters",
              "bits", "value");
   for (const artifact::Step& step : shown.steps()) {
-    fmt::print("{:>5}  {:<44}{:<12}{:>18}{:>12}{:>8.2f}   {}\n", step.operation->place.line, step_name(step),
+    const std::string placement = placement_text(shown.model.program(), step);
+    fmt::print("{:>5}  {:<44}{:<12}{:>18}{:>12}{:>8.2f}   {}{}{}\n", step.operation->place.line, step_name(step),
                text_of(shown.shape(step)), text_of(shown.field(step)), step.weights.parameters,
-               bits_a_weight(step.weights), value_name(shown.model.program().graph(), step));
+               bits_a_weight(step.weights), value_name(shown.model.program().graph(), step),
+               placement.empty() ? "" : " ", placement);
   }
 }
 

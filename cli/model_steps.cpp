@@ -1,6 +1,10 @@
 #include "model_steps.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <memory>
 #include <set>
 #include <utility>
@@ -23,6 +27,10 @@ int64_t bytes_alive(const Run& run) {
   return bytes;
 }
 
+artifact::Slot stored_slot(const Step& step) {
+  return step.epilogue != nullptr ? step.epilogue->stored_in() : result_slot(step);
+}
+
 /// Measures the steps of one run from between them: the relation of a step is asked for before the step, which then
 /// finds it in the session, so that both have times of their own.
 class StepMeter {
@@ -34,7 +42,7 @@ class StepMeter {
   void done(const Step& step, const Run& run) {
     StepCost& cost = costs_.back();
     cost.ms = milliseconds(last_, Clock::now());
-    const Tensor& result = run.tensors[static_cast<size_t>(result_slot(step))];
+    const Tensor& result = run.tensors[static_cast<size_t>(stored_slot(step))];
     cost.rows = result.rank() > 0 ? result.size(0) : 0;
     if (step.macs > 0 && !has_relation_) cost.edges = cost.rows;
     cost.flop = 2 * cost.edges * step.macs;
@@ -84,12 +92,38 @@ artifact::Slot result_slot(const Step& step) {
   return step.tensor_writes.empty() ? step.tensor_reads.front() : step.tensor_writes.front();
 }
 
+Tensor result_of(const artifact::Plan& plan, const Step& step, const Run& run) {
+  const Tensor& stored = run.tensors[static_cast<size_t>(stored_slot(step))];
+  if (stored_slot(step) == result_slot(step)) return stored;
+  const int64_t rows = stored.size(0), channels = plan.tensors[static_cast<size_t>(result_slot(step))].channels();
+  const artifact::Placement& at = *step.epilogue->placement;
+  Tensor result = Tensor::empty(stored.dtype(), {rows, channels});
+  const size_t element = size_of(stored.dtype()), width = static_cast<size_t>(channels) * element;
+  for (int64_t row = 0; row < rows; ++row) {
+    std::memcpy(static_cast<std::byte*>(result.mutable_raw()) + static_cast<size_t>(row) * width,
+                static_cast<const std::byte*>(stored.raw()) + static_cast<size_t>(row * at.total + at.first) * element,
+                width);
+  }
+  return result;
+}
+
+std::string placement_text(const artifact::Program& program, const Step& step) {
+  if (step.epilogue == nullptr || !step.epilogue->placement) return {};
+  const artifact::Plan& plan = program.plan();
+  const artifact::Placement& at = *step.epilogue->placement;
+  const auto cat = std::find_if(plan.steps.begin(), plan.steps.end(),
+                                [&](const Step& other) { return other.cat != nullptr && other.cat->result == at.cat; });
+  const int64_t channels = plan.tensors[static_cast<size_t>(step.epilogue->result)].channels();
+  return fmt::format("into cat %{} columns {}..{}", value_name(program.graph(), *cat), at.first, at.first + channels);
+}
+
 std::vector<StepCost> measure_steps(const Model& model, Session& session, const NamedTensors& inputs,
                                     const artifact::Program::Observe& look) {
   if (model.program().plan().steps.empty()) return {};
   StepMeter meter(model.program().plan());
   meter.begin();
-  model.program().run(session, inputs, [&](const Step& step, const Run& run) {
+  NamedTensors results;
+  model.program().run(session, inputs, results, [&](const Step& step, const Run& run) {
     meter.done(step, run);
     if (look) look(step, run);
     meter.next(run);

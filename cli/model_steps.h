@@ -19,6 +19,12 @@ const std::string& value_name(const artifact::Graph& graph, const artifact::Step
 /// The slot of the tensor that a step leaves: its operand's, where it makes coordinates alone (sparse.bound).
 artifact::Slot result_slot(const artifact::Step& step);
 
+/// What a step has just left; a copy where it stands in columns of a concatenation.
+Tensor result_of(const artifact::Plan& plan, const artifact::Step& step, const artifact::Run& run);
+
+/// Where a step writes to in a concatenation, "into cat %12 columns 0..96"; empty for others.
+std::string placement_text(const artifact::Program& program, const artifact::Step& step);
+
 /// What one step has cost in a run.
 struct StepCost {
   double start_ms = 0;         ///< since the run began; of the relation, where the step had to build one

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "commands.h"
 #include "lattice/error.h"
@@ -204,7 +205,7 @@ void print_row(const Shared& shared, const NetworkResult& result) {
 }
 
 /// The class of the largest logit of each point's voxel, -1 for a dropped point.
-std::vector<int32_t> point_classes(const Tensor& logits, const std::vector<int32_t>& point_row) {
+std::vector<int32_t> point_classes(const Tensor& logits, std::span<const int32_t> point_row) {
   std::vector<int32_t> result;
   result.reserve(point_row.size());
   for (const int32_t row : point_row) result.push_back(row < 0 ? -1 : largest_channel(logits, row));

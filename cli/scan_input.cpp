@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <span>
 
 #include "lattice/error.h"
 #include "lattice/point_file.h"
@@ -29,7 +30,7 @@ Tensor network_features(const PointCloud& cloud) {
   return features;
 }
 
-Ranges ranges_of(const Tensor& features, const std::vector<int32_t>& point_row) {
+Ranges ranges_of(const Tensor& features, std::span<const int32_t> point_row) {
   Ranges ranges;
   const float* value = features.data<float>();
   for (const int32_t row : point_row) {

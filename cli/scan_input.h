@@ -44,8 +44,8 @@ Support renewed(const Support& support);
 
 /// A scan as the network takes it.
 struct NetworkInput {
-  SparseTensor tensor;             ///< (N, 4) on coordinates shifted to zero
-  std::vector<int32_t> point_row;  ///< the row of each point, -1 for a dropped one
+  SparseTensor tensor;              ///< (N, 4) on coordinates shifted to zero
+  PooledVector<int32_t> point_row;  ///< the row of each point, -1 for a dropped one
   int64_t dropped = 0;
 };
 

@@ -31,9 +31,16 @@ class PreparedWeight {
 
 /// The rows of a join: for each output row the row of either side, or -1.
 struct JoinedRows {
-  std::vector<Coord> coords;
-  std::vector<int32_t> lhs_row, rhs_row;
+  PooledVector<Coord> coords;
+  PooledVector<int32_t> lhs_row, rhs_row;
 };
+
+/// The tensor that a layer stores its outputs (rows, channels) in, whole or in columns.
+inline Tensor output_tensor(const Columns& columns, DType dtype, int64_t rows, int64_t channels) {
+  if (columns.tensor == nullptr) return Tensor::empty(dtype, {rows, channels});
+  if (!columns.tensor->defined()) *columns.tensor = Tensor::empty(dtype, {rows, columns.total});
+  return *columns.tensor;
+}
 
 /// The seam between the operations and a device: one virtual function an operation. Arguments were validated by the
 /// caller (src/ops/), so a backend only computes. Results of one backend are the same bits for any number of threads.
@@ -54,7 +61,7 @@ class Backend {
   /// The edges from `source` to `target`, which for the derived kinds is the set of output_coords. Where `inverse` is
   /// not null it holds the same edges from `target` to `source`, no coordinate repeats in either, and a backend may
   /// turn them round instead of searching.
-  virtual std::unique_ptr<const Relation> relate(RelationKind kind, const CoordSet& source, const CoordSet& target,
+  virtual std::shared_ptr<const Relation> relate(RelationKind kind, const CoordSet& source, const CoordSet& target,
                                                  const ConvGeometry& geometry, const Relation* inverse) = 0;
 
   virtual std::unique_ptr<const PreparedWeight> prepare(const ConvWeight& weight) const = 0;
@@ -73,6 +80,8 @@ class Backend {
   /// the features' type, or zeros. Without `rows` row i meets row i.
   virtual Tensor binary(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows, const BinaryOptions& options) = 0;
   virtual Tensor cat(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows) = 0;
+  /// Copies `x` (N, C), of the columns' type, to columns of a tensor that is there.
+  virtual void put(const Tensor& x, const Columns& columns) = 0;
 
   virtual Tensor activate(const Tensor& x, const Activation& activation) = 0;
   virtual Tensor batch_norm(const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& mean,

@@ -105,13 +105,13 @@ template <typename Of>
 BlockNumbers number_by_bitmap(std::span<const Coord> coords, const Ranges<Of>& ranges, uint64_t places) {
   BlockNumbers numbers;
   numbers.of_row.resize(coords.size());
-  std::vector<uint64_t> held((places + 63) / 64, 0);
+  PooledVector<uint64_t> held((places + 63) / 64, 0);
   for (size_t row = 0; row < coords.size(); ++row) {
     const uint32_t place = ranges.place(coords[row]);
     numbers.of_row[row] = place;
     held[place >> 6] |= uint64_t{1} << (place & 63);
   }
-  std::vector<uint32_t> before(held.size());  // how many blocks stand before each word
+  PooledVector<uint32_t> before(held.size());  // how many blocks stand before each word
   typename Ranges<Of>::Walk walk(ranges);
   for (size_t word = 0; word < held.size(); ++word) {
     before[word] = static_cast<uint32_t>(numbers.blocks.size());
@@ -133,8 +133,8 @@ BlockNumbers number_by_hash(std::span<const Coord> coords) {
   numbers.of_row.reserve(coords.size());
   DistinctCoords distinct(static_cast<int64_t>(coords.size()));
   for (const Coord& c : coords) numbers.of_row.push_back(static_cast<uint32_t>(distinct.add(block_of<Of>(c))));
-  const std::vector<Coord> blocks = distinct.take();
-  std::vector<uint32_t> sorted(blocks.size()), number(blocks.size());
+  const PooledVector<Coord> blocks = distinct.take();
+  PooledVector<uint32_t> sorted(blocks.size()), number(blocks.size());
   std::iota(sorted.begin(), sorted.end(), 0U);
   std::sort(sorted.begin(), sorted.end(), [&](uint32_t a, uint32_t b) { return blocks[a] < blocks[b]; });
   numbers.blocks.reserve(blocks.size());

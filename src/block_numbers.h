@@ -11,8 +11,8 @@ namespace lattice {
 /// The blocks that a coordinate set touches (see Block), each once, sorted by (batch, x, y, z); and which of them each
 /// row lies in.
 struct BlockNumbers {
-  std::vector<Coord> blocks;     // batch, and blocks of x, y, z
-  std::vector<uint32_t> of_row;  // a number in `blocks`
+  PooledVector<Coord> blocks;     // batch, and blocks of x, y, z
+  PooledVector<uint32_t> of_row;  // a number in `blocks`
 
   static BlockNumbers of(std::span<const Coord> coords);
   /// The same of what are blocks already, each maybe several times; a row is one of them.
@@ -21,7 +21,7 @@ struct BlockNumbers {
 
 /// A set's coordinates; with their blocks, where who found them knows those as well (else there are none).
 struct NumberedCoords {
-  std::vector<Coord> coords;
+  PooledVector<Coord> coords;
   BlockNumbers blocks = {};
 };
 

@@ -78,7 +78,7 @@ void CoordIndex::sort_copies(std::span<const Coord> coords) {
   positions_.assign(places + 1, 0);
   for (size_t row = 0; row < coords.size(); ++row) ++positions_[rank_of(row) + 1];
   std::partial_sum(positions_.begin(), positions_.end(), positions_.begin());
-  std::vector<int32_t> next(positions_.begin(), positions_.end() - 1);
+  PooledVector<int32_t> next(positions_.begin(), positions_.end() - 1);
   for (size_t row = 0; row < coords.size(); ++row) {
     const auto position = static_cast<size_t>(next[rank_of(row)]++);
     order_[position] = static_cast<int32_t>(row);

@@ -128,20 +128,20 @@ class CoordIndex {
     return static_cast<size_t>(mixed >> hash_shift_);
   }
 
-  std::vector<int32_t> order_;
-  std::vector<uint8_t> cells_;
-  std::vector<uint32_t> block_of_row_;
-  std::vector<Block> blocks_;
-  std::vector<BlockColumn> columns_;
+  PooledVector<int32_t> order_;
+  PooledVector<uint8_t> cells_;
+  PooledVector<uint32_t> block_of_row_;
+  PooledVector<Block> blocks_;
+  PooledVector<BlockColumn> columns_;
   // Where columns stand: a grid over the set's ranges of batch, x and y, or, where that were large beside the set, a
   // table with open addressing, at most half full. The empty column stands where there is none.
-  std::vector<int32_t> column_grid_, column_table_;
+  PooledVector<int32_t> column_grid_, column_table_;
   Coord grid_low_ = {};
   std::array<uint64_t, 3> grid_size_ = {};  // batch, x, y
   int hash_shift_ = 0;                      // 64 - bits of a slot
   // The block at each height of each column; empty where columns reach over heights that are large beside the set.
-  std::vector<int32_t> block_at_height_;
-  std::vector<int32_t> positions_, first_rows_;  // by rank, only where a coordinate repeats
+  PooledVector<int32_t> block_at_height_;
+  PooledVector<int32_t> positions_, first_rows_;  // by rank, only where a coordinate repeats
 };
 
 }  // namespace lattice

@@ -36,8 +36,8 @@ void check_sizes(const Triple& stride, const std::optional<Triple>& extent) {
 }
 
 template <typename T>
-std::vector<Coord> narrowed(const T* values, int64_t rows) {
-  std::vector<Coord> coords(static_cast<size_t>(rows));
+PooledVector<Coord> narrowed(const T* values, int64_t rows) {
+  PooledVector<Coord> coords(static_cast<size_t>(rows));
   for (int64_t row = 0; row < rows; ++row) {
     int32_t narrow[4];
     for (int64_t column = 0; column < 4; ++column) {
@@ -64,7 +64,7 @@ std::string to_string(const Coord& coord) {
   return fmt::format("({}, {}, {}, {})", coord.batch, coord.x, coord.y, coord.z);
 }
 
-Support CoordSet::make(std::vector<Coord> coords, Triple stride, std::optional<Triple> extent) {
+Support CoordSet::make(PooledVector<Coord> coords, Triple stride, std::optional<Triple> extent) {
   check_sizes(stride, extent);
   if (coords.size() > static_cast<size_t>(kLargest)) {
     fail(ErrorCode::out_of_range, "coord_set: {} rows; a set holds at most 2^31 - 1", coords.size());
@@ -80,12 +80,14 @@ Support CoordSet::make(std::vector<Coord> coords, Triple stride, std::optional<T
            to_string(c), to_string(*extent));
     }
   }
-  return Support(new CoordSet(std::move(coords), stride, extent));
+  return std::allocate_shared<const CoordSet>(PoolAllocator<CoordSet>(), Key(), std::move(coords), stride, extent);
 }
 
 Support CoordSet::make(NumberedCoords coords, Triple stride, std::optional<Triple> extent) {
   Support set = make(std::move(coords.coords), stride, extent);
-  if (!coords.blocks.of_row.empty()) set->known_ = std::make_unique<BlockNumbers>(std::move(coords.blocks));
+  if (!coords.blocks.of_row.empty()) {
+    set->known_ = std::allocate_shared<BlockNumbers>(PoolAllocator<BlockNumbers>(), std::move(coords.blocks));
+  }
   return set;
 }
 
@@ -102,18 +104,16 @@ Support CoordSet::make(const Tensor& coords, Triple stride, std::optional<Triple
   fail(ErrorCode::invalid_argument, "coord_set: coordinates are {}, but must be i32 or i64", name(coords.dtype()));
 }
 
-CoordSet::CoordSet(std::vector<Coord> coords, Triple stride, std::optional<Triple> extent)
+CoordSet::CoordSet(Key, PooledVector<Coord> coords, Triple stride, std::optional<Triple> extent)
     : coords_(std::move(coords)), stride_(stride), extent_(extent), id_(next_id()) {
   for (const Coord& c : coords_) batches_ = std::max<int64_t>(batches_, int64_t{c.batch} + 1);
 }
 
-CoordSet::~CoordSet() = default;
-
 const CoordIndex& CoordSet::index() const {
   std::call_once(index_once_, [this] {
-    index_ = known_ ? std::make_unique<const CoordIndex>(coords_, std::move(*known_))
-                    : std::make_unique<const CoordIndex>(coords_);
+    BlockNumbers numbers = known_ != nullptr ? std::move(*known_) : BlockNumbers::of(coords_);
     known_ = nullptr;
+    index_ = std::allocate_shared<const CoordIndex>(PoolAllocator<CoordIndex>(), coords_, std::move(numbers));
   });
   return *index_;
 }

@@ -55,7 +55,7 @@ DistinctRows DistinctRows::of(std::span<const Coord> coords) {
     size_t first = 0;
   };
   BlockNumbers numbers = BlockNumbers::of(coords);
-  std::vector<Held> blocks(numbers.blocks.size());
+  PooledVector<Held> blocks(numbers.blocks.size());
   for (size_t row = 0; row < coords.size(); ++row) {
     const Coord& c = coords[row];
     blocks[numbers.of_row[row]].cells |= uint64_t{1} << Block::cell(c.x, c.y, c.z);
@@ -67,10 +67,10 @@ DistinctRows DistinctRows::of(std::span<const Coord> coords) {
   }
   if (places > 0) check_distinct_count(places - 1);
 
-  DistinctRows rows = {.distinct = {.coords = std::vector<Coord>(places + 1),
-                                    .blocks = {.blocks = {}, .of_row = std::vector<uint32_t>(places + 1)}},
-                       .of_row = std::vector<int32_t>(coords.size())};
-  std::vector<int32_t> number_of(places, -1);
+  DistinctRows rows = {.distinct = {.coords = PooledVector<Coord>(places + 1),
+                                    .blocks = {.blocks = {}, .of_row = PooledVector<uint32_t>(places + 1)}},
+                       .of_row = PooledVector<int32_t>(coords.size())};
+  PooledVector<int32_t> number_of(places, -1);
   int32_t found = 0;
   for (size_t row = 0; row < coords.size(); ++row) {
     const Coord& c = coords[row];

@@ -25,7 +25,7 @@ class DistinctCoords {
     return insert(coord, slot);
   }
   /// The distinct coordinates; nothing may be added afterwards.
-  std::vector<Coord> take() { return std::move(coords_); }
+  PooledVector<Coord> take() { return std::move(coords_); }
 
  private:
   size_t start(const Coord& coord) const noexcept {
@@ -40,16 +40,16 @@ class DistinctCoords {
   int32_t insert(const Coord& coord, size_t slot);
   void resize(int bits);
 
-  std::vector<Coord> coords_;
-  std::vector<int32_t> table_;  // places, -1 where free; at most half full
-  int shift_ = 0;               // 64 - bits of a slot
+  PooledVector<Coord> coords_;
+  PooledVector<int32_t> table_;  // places, -1 where free; at most half full
+  int shift_ = 0;                // 64 - bits of a slot
 };
 
 /// The distinct ones of many coordinates, in order of first appearance, and which of them each one is. Many times in a
 /// row it cannot be foreseen whether a coordinate is a new one: nothing here depends on it but what is counted.
 struct DistinctRows {
   NumberedCoords distinct;
-  std::vector<int32_t> of_row;
+  PooledVector<int32_t> of_row;
 
   /// Throws out_of_range beyond 2^31 - 1 distinct coordinates.
   static DistinctRows of(std::span<const Coord> coords);

@@ -14,6 +14,7 @@
 #include "backend.h"
 #include "cpu/kernels/select.h"
 #include "fail.h"
+#include "lattice/memory_pool.h"
 
 namespace lattice {
 namespace {
@@ -197,7 +198,9 @@ std::vector<std::string_view> available_isas() {
 }
 
 struct Session::RelationCache {
-  std::unordered_map<RelationKey, CachedRelation, RelationKeyHash> entries;
+  std::unordered_map<RelationKey, CachedRelation, RelationKeyHash, std::equal_to<>,
+                     PoolAllocator<std::pair<const RelationKey, CachedRelation>>>
+      entries;
 
   /// A relation with the edges of the target transposed one from `source` to `target`, turned round, or null.
   const Relation* find_inverse(const CoordSet& source, const CoordSet& target, const ConvGeometry& geometry) const {

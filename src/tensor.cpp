@@ -1,16 +1,17 @@
 #include "lattice/tensor.h"
 
-#include <cstdlib>
 #include <cstring>
-#include <limits>
 
 #include "fail.h"
 
 namespace lattice {
 namespace {
 
-// A cache line, and the width of the widest vector register: no aligned load then crosses a line.
-constexpr size_t kAlignment = 64;
+/// Gives a tensor's elements back to the pool.
+struct GiveElements {
+  size_t bytes;
+  void operator()(void* elements) const noexcept { give_memory(elements, bytes); }
+};
 
 template <typename To, typename From>
 void convert(const From* from, To* to, int64_t count) {
@@ -64,20 +65,18 @@ Tensor Tensor::empty(DType dtype, Shape shape) {
   tensor.dtype_ = dtype;
   tensor.elements_ = element_count(shape);
   int64_t bytes = 0;
-  if (__builtin_mul_overflow(tensor.elements_, static_cast<int64_t>(size_of(dtype)), &bytes) ||
-      bytes > std::numeric_limits<int64_t>::max() - static_cast<int64_t>(kAlignment)) {
+  if (__builtin_mul_overflow(tensor.elements_, static_cast<int64_t>(size_of(dtype)), &bytes)) {
     fail(ErrorCode::out_of_range, "tensor: shape {} of {} needs more bytes than 64 bits count", to_string(shape),
          name(dtype));
   }
   tensor.shape_ = std::move(shape);
-  // At least one line, so that an empty tensor is still a defined one.
-  const size_t room = (static_cast<size_t>(bytes) / kAlignment + 1) * kAlignment;
-  void* data = std::aligned_alloc(kAlignment, room);
+  // Even no elements are a block, so that an empty tensor is still a defined one.
+  void* const data = take_memory(static_cast<size_t>(bytes));
   if (data == nullptr) {
     fail(ErrorCode::out_of_range, "tensor: no memory for shape {} of {} ({} bytes)", to_string(tensor.shape_),
          name(dtype), bytes);
   }
-  tensor.owner_ = std::shared_ptr<const void>(data, [](const void* memory) { std::free(const_cast<void*>(memory)); });
+  tensor.owner_ = std::shared_ptr<void>(data, GiveElements{static_cast<size_t>(bytes)}, PoolAllocator<std::byte>());
   tensor.data_ = data;
   tensor.writable_ = true;
   return tensor;

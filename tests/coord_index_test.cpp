@@ -83,7 +83,7 @@ TEST(DistinctCoords, NumbersCoordinatesByFirstAppearance) {
     for (const int64_t expected_rows : {int64_t{0}, int64_t{100000}}) {
       const std::vector<Coord> coords = random_coords(random, rows, low, span);
       std::map<Coord, int32_t> places;
-      std::vector<Coord> in_order;
+      PooledVector<Coord> in_order;
       DistinctCoords distinct(expected_rows);
       for (const Coord& c : coords) {
         const auto [place, is_new] = places.emplace(c, static_cast<int32_t>(in_order.size()));

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "lattice/memory_pool.h"
 #include "lattice/tensor.h"
 
 namespace lattice {
@@ -59,17 +60,25 @@ using Support = std::shared_ptr<const CoordSet>;
 ///
 /// Thread safety: a set never changes after it was made; what it finds out lazily (its sorted index) is guarded.
 class CoordSet {
+  struct Key {};  // which only make() has
+
  public:
   /// Throws invalid_argument (a negative batch; a coordinate outside the extent: names the first such row; stride or
   /// extent not positive) and out_of_range (more than 2^31 - 1 rows; a product of strides beyond 2^31 - 1).
-  static Support make(std::vector<Coord> coords, Triple stride = 1, std::optional<Triple> extent = std::nullopt);
+  static Support make(PooledVector<Coord> coords, Triple stride = 1, std::optional<Triple> extent = std::nullopt);
+  /// From a copy of another vector.
+  template <typename Allocator>
+  static Support make(const std::vector<Coord, Allocator>& coords, Triple stride = 1,
+                      std::optional<Triple> extent = std::nullopt) {
+    return make(PooledVector<Coord>(coords.begin(), coords.end()), stride, extent);
+  }
   /// From an (N, 4) tensor of int32 or int64, columns batch, x, y, z. An int64 value outside int32 is out_of_range.
   static Support make(const Tensor& coords, Triple stride = 1, std::optional<Triple> extent = std::nullopt);
 
   /// From coordinates of which more is known already (see src/block_numbers.h): the sorted index starts from that.
   static Support make(NumberedCoords coords, Triple stride = 1, std::optional<Triple> extent = std::nullopt);
 
-  ~CoordSet();
+  CoordSet(Key, PooledVector<Coord> coords, Triple stride, std::optional<Triple> extent);
   CoordSet(const CoordSet&) = delete;
   CoordSet& operator=(const CoordSet&) = delete;
 
@@ -89,16 +98,14 @@ class CoordSet {
   const CoordIndex& index() const;
 
  private:
-  CoordSet(std::vector<Coord> coords, Triple stride, std::optional<Triple> extent);
-
-  std::vector<Coord> coords_;
+  PooledVector<Coord> coords_;
   Triple stride_;
   std::optional<Triple> extent_;
   uint64_t id_;
   int64_t batches_ = 0;
   mutable std::once_flag index_once_;
-  mutable std::unique_ptr<BlockNumbers> known_;  // for the index; null without, and afterwards
-  mutable std::unique_ptr<const CoordIndex> index_;
+  mutable std::shared_ptr<BlockNumbers> known_;  // for the index; null without, and afterwards
+  mutable std::shared_ptr<const CoordIndex> index_;
 };
 
 }  // namespace lattice

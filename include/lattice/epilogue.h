@@ -33,13 +33,23 @@ struct Activation {
   float threshold = 20.0F;  ///< softplus
 };
 
+/// Columns of a wider tensor, so that layers write a concatenation in place: outputs go to the columns from `first` on
+/// of `tensor`, (N_out, total) of their type. Where it is undefined, the layer makes it; other columns stay what they
+/// are.
+struct Columns {
+  Tensor* tensor = nullptr;  ///< null: outputs are a tensor of their own
+  int64_t first = 0, total = 0;
+};
+
 /// What happens to a sum before it is stored, on the accumulators, without a pass of its own:
 ///   y = activation((sum + bias) * scale + shift + residual)
 /// Each tensor may be undefined. `bias`, `scale`, `shift` are (C_out) of f32, f16 or bf16, used in float32; `residual`
-/// is (N_out, C_out) of the activations' type. `scale` and `shift` hold a folded batch norm; see fold_batch_norm.
+/// is (N_out, C_out) of the activations' type. `scale` and `shift` hold a folded batch norm; see fold_batch_norm. With
+/// `columns` the result of the layer is their whole tensor.
 struct Epilogue {
   Tensor bias = {}, scale = {}, shift = {}, residual = {};
   Activation activation = {};
+  Columns columns = {};
 };
 
 }  // namespace lattice

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lattice/dtype.h"
+#include "lattice/memory_pool.h"
 #include "lattice/sparse_tensor.h"
 #include "lattice/tensor.h"
 
@@ -19,7 +20,7 @@ class Program;
 }
 
 /// Tensors by name.
-using NamedTensors = std::map<std::string, Tensor, std::less<>>;
+using NamedTensors = std::map<std::string, Tensor, std::less<>, PoolAllocator<std::pair<const std::string, Tensor>>>;
 
 /// What an input or output of a model is for. An output's role tells nothing about its form: see ModelOutput::sparse.
 enum class ModelRole : uint8_t { tensor, sparse_coords, sparse_features, sparse_active, sparse_tensor };
@@ -77,7 +78,13 @@ class Model {
   ///
   /// Throws invalid_argument (missing, unknown or unfit inputs, repeated coordinates, rows in use beyond N: naming the
   /// operation, its line and the value) and out_of_range (coordinates or sizes that leave their type).
+  ///
+  /// On the cpu backend a session that has run scans of such sizes allocates nothing any more: what a run needs, its
+  /// results included, comes from the pool (lattice/memory_pool.h) and returns to it. Only names of more than 15
+  /// characters are strings on the heap. The second form uses those in `results` again, where it leaves exactly this
+  /// run's tensors; after an error, which may come halfway, they are of no use.
   NamedTensors run(Session& session, const NamedTensors& inputs) const;
+  void run(Session& session, const NamedTensors& inputs, NamedTensors& results) const;
 
   /// The sparse output `name` of a run's results as a tensor again: coordinates in steps of its stride, with its
   /// extent. Throws invalid_argument where the model has no sparse output of that name, or the results lack it.

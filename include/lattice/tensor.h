@@ -8,10 +8,11 @@
 #include <vector>
 
 #include "lattice/dtype.h"
+#include "lattice/memory_pool.h"
 
 namespace lattice {
 
-using Shape = std::vector<int64_t>;
+using Shape = PooledVector<int64_t>;
 
 /// "(3, 4)", for messages.
 std::string to_string(const Shape& shape);
@@ -19,7 +20,7 @@ std::string to_string(const Shape& shape);
 /// The product of the sizes. Throws out_of_range where a size is negative or the product leaves int64.
 int64_t element_count(const Shape& shape);
 
-/// A dense row-major array on 64-byte boundaries.
+/// A dense row-major array on 64-byte boundaries, in memory of the pool.
 ///
 /// A Tensor is a handle: copies share the elements, and the last one frees them. Whoever fills a tensor does so before
 /// handing it on; from then on it is read only, and may be read from any number of threads.
@@ -39,8 +40,8 @@ class Tensor {
     tensor.copy_from(values.data(), static_cast<int64_t>(values.size()));
     return tensor;
   }
-  template <typename T>
-  static Tensor from(const std::vector<T>& values, Shape shape) {
+  template <typename T, typename Allocator>
+  static Tensor from(const std::vector<T, Allocator>& values, Shape shape) {
     return from(std::span<const T>(values), std::move(shape));
   }
   /// Elements that live elsewhere (a memory-mapped file), kept alive by `owner`; read only. `data` must be aligned to

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <optional>
-#include <vector>
 
 #include "lattice/sparse_tensor.h"
 
@@ -28,13 +27,13 @@ struct VoxelizeOptions {
 };
 
 struct Voxels {
-  SparseTensor tensor;             ///< one row an occupied voxel, in order of first appearance
-  std::vector<int32_t> point_row;  ///< (N): the row of each point, -1 for one without a voxel
-  std::vector<int32_t> counts;     ///< points that count in a voxel
-  int64_t dropped = 0;             ///< points that are not finite or whose voxel leaves int32
-  int64_t out_of_range = 0;        ///< points outside of the grid that `upper` gives
-  int64_t beyond_voxels = 0;       ///< points of voxels beyond most_voxels
-  int64_t beyond_points = 0;       ///< points beyond most_points; they keep their voxel's row and add nothing
+  SparseTensor tensor;              ///< one row an occupied voxel, in order of first appearance
+  PooledVector<int32_t> point_row;  ///< (N): the row of each point, -1 for one without a voxel
+  PooledVector<int32_t> counts;     ///< points that count in a voxel
+  int64_t dropped = 0;              ///< points that are not finite or whose voxel leaves int32
+  int64_t out_of_range = 0;         ///< points outside of the grid that `upper` gives
+  int64_t beyond_voxels = 0;        ///< points of voxels beyond most_voxels
+  int64_t beyond_points = 0;        ///< points beyond most_points; they keep their voxel's row and add nothing
 };
 
 /// Points (N, 3) f32 in metres with features (N, C) f32, both row-major, to voxels:

@@ -17,12 +17,13 @@ Triple value_stride(const Operation& operation);
 /// Zeros behind the channels of features (N, C).
 Tensor zero_extended(const Tensor& features, int64_t channels);
 
-/// Calls compute with the epilogue of a step; its residual is what this run has in its slot.
+/// Calls compute with the epilogue of a step; its residual and its columns are what this run has in their slots.
 template <typename Compute>
 auto with_epilogue(Run& run, const FusedEpilogue& fused, const Compute& compute) {
-  if (fused.residual == kNoSlot) return compute(fused.constant);
+  if (fused.residual == kNoSlot && !fused.placement) return compute(fused.constant);
   Epilogue epilogue = fused.constant;
-  epilogue.residual = run.tensor(fused.residual);
+  if (fused.residual != kNoSlot) epilogue.residual = run.tensor(fused.residual);
+  if (const auto& at = fused.placement) epilogue.columns = {&run.tensor(at->cat), at->first, at->total};
   return compute(epilogue);
 }
 

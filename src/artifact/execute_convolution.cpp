@@ -219,7 +219,7 @@ void bind_convolution(Planner& planner) {
   Step& step = planner.add([call, weight, open, epilogue](Run& run) {
     const SparseTensor x = extended(run.sparse(call.reach.input), weight.in_channels(), open);
     call.store(run, with_epilogue(run, *epilogue, [&](const Epilogue& e) { return call(run, x, weight, e); }),
-               epilogue->result);
+               epilogue->stored_in());
   });
   step.epilogue = std::move(epilogue);
   step.reach = call.reach;

@@ -42,9 +42,9 @@ Tensor vector(Planner& planner, size_t operand, Slot input) {
 }
 
 /// Row numbers of a table of `rows` rows; those below 0 count from its end.
-std::vector<int32_t> wrapped(const Tensor& indices, int64_t rows) {
+PooledVector<int32_t> wrapped(const Tensor& indices, int64_t rows) {
   const auto values = indices.values<int32_t>();
-  std::vector<int32_t> result(values.begin(), values.end());
+  PooledVector<int32_t> result(values.begin(), values.end());
   for (size_t i = 0; i < result.size(); ++i) {
     if (result[i] < 0) result[i] = static_cast<int32_t>(result[i] + rows);
     if (result[i] < 0 || result[i] >= rows) {
@@ -74,7 +74,7 @@ void bind_linear(Planner& planner) {
     const Tensor& given = run.tensor(input);
     const bool extend = open && given.size(1) < weight.in_channels();
     const Tensor x = extend ? zero_extended(given, weight.in_channels()) : given;
-    run.tensor(epilogue->result) =
+    run.tensor(epilogue->stored_in()) =
         with_epilogue(run, *epilogue, [&](const Epilogue& e) { return linear(run.session, x, weight, e); });
   });
   step.epilogue = std::move(epilogue);

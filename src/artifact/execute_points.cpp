@@ -71,7 +71,7 @@ void bind_voxelize(Planner& planner) {
             .tensor;
     if (stride != Triple(1)) {  // a label alone: the coordinates stay what they are
       const auto coords = voxels.support()->coords();
-      voxels = {CoordSet::make(std::vector<Coord>(coords.begin(), coords.end()), stride), voxels.features()};
+      voxels = {CoordSet::make(PooledVector<Coord>(coords.begin(), coords.end()), stride), voxels.features()};
       check_physical(*voxels.support());
     }
     run.store(result, voxels);

@@ -3,7 +3,9 @@
 
 #include "artifact/execute.h"
 #include "artifact/supports.h"
+#include "backend.h"
 #include "lattice/algebra.h"
+#include "lattice/session.h"
 
 namespace lattice::artifact {
 namespace {
@@ -50,7 +52,22 @@ Support bounded(const CoordSet& support, const Triple& asked) {
   const auto size = [](int64_t wanted, int32_t last) { return wanted == -1 ? int64_t{last} + 1 : wanted; };
   const Triple extent = {size(asked.x, largest.x), size(asked.y, largest.y), size(asked.z, largest.z)};
   const auto coords = support.coords();
-  return CoordSet::make(std::vector<Coord>(coords.begin(), coords.end()), support.stride(), extent);
+  return CoordSet::make(PooledVector<Coord>(coords.begin(), coords.end()), support.stride(), extent);
+}
+
+/// Copies the sides that no step wrote in place.
+void concatenate(Run& run, const Concatenation& cat) {
+  const auto& [lhs, rhs] = cat.sides;
+  if (!lhs.in_place && !rhs.in_place) {
+    run.tensor(cat.result) =
+        lattice::cat(run.session, run.sparse(lhs.value), run.sparse(rhs.value), Join::inner).features();
+    return;
+  }
+  static_cast<void>(run.sparse({cat.result, lhs.value.support}));  // has as many rows, or throws
+  for (const auto& [value, first, in_place] : cat.sides) {
+    if (in_place) continue;
+    run.session.backend().put(run.sparse(value).features(), {&run.tensor(cat.result), first, cat.channels});
+  }
 }
 
 }  // namespace
@@ -106,7 +123,7 @@ void bind_decompose(Planner& planner) {
   planner.add([=](Run& run) {
     const CoordSet& support = *run.support(input.support);
     run.tensor(coords) = physical_coords(support);
-    run.tensor(active) = Tensor::from(std::vector<int32_t>{static_cast<int32_t>(support.rows())}, {1});
+    run.tensor(active) = count_of(support);
   });
 }
 
@@ -176,7 +193,13 @@ void bind_cat(Planner& planner) {
   const Slots result = planner.make_features(joined_support(planner, lhs, rhs, join), planner.dtype(lhs),
                                              left == kAnySize || right == kAnySize ? kAnySize : left + right);
   planner.define(0, result);
-  planner.add([=](Run& run) { run.store(result, cat(run.session, run.sparse(lhs), run.sparse(rhs), join)); });
+  if (lhs.support != rhs.support || left == kAnySize || right == kAnySize || planner.dtype(lhs) != planner.dtype(rhs)) {
+    planner.add([=](Run& run) { run.store(result, cat(run.session, run.sparse(lhs), run.sparse(rhs), join)); });
+    return;
+  }
+  const auto columns = std::make_shared<Concatenation>(
+      Concatenation{.sides = {{{lhs, 0}, {rhs, left}}}, .result = result.tensor, .channels = left + right});
+  planner.add([=](Run& run) { concatenate(run, *columns); }).cat = columns;
 }
 
 void bind_bound(Planner& planner) {

@@ -14,21 +14,6 @@ bool meets(const std::vector<Slot>& a, const std::vector<Slot>& b) {
   return std::any_of(a.begin(), a.end(), [&](Slot slot) { return contains(b, slot); });
 }
 
-/// The one step that reads a tensor, and reads it once; -1 where there are others, or where it is an output.
-ptrdiff_t only_reader(const Plan& plan, Slot tensor) {
-  for (const OutputSlots& output : plan.outputs) {
-    if (output.slots.tensor == tensor) return -1;
-  }
-  ptrdiff_t reader = -1;
-  for (size_t i = 0; i < plan.steps.size(); ++i) {
-    const auto& reads = plan.steps[i].tensor_reads;
-    const auto count = std::count(reads.begin(), reads.end(), tensor);
-    if (count > 1 || (count == 1 && reader >= 0)) return -1;
-    if (count == 1) reader = static_cast<ptrdiff_t>(i);
-  }
-  return reader;
-}
-
 /// y = activation((sum + bias) * scale + shift + residual): a part fits where nothing behind it is taken yet.
 bool fits(const FusedEpilogue& epilogue, const EpiloguePart& part) {
   const Epilogue& taken = epilogue.constant;
@@ -85,6 +70,20 @@ Step joined(Step first, const Step& second) {
 }
 
 }  // namespace
+
+ptrdiff_t only_reader(const Plan& plan, Slot tensor) {
+  for (const OutputSlots& output : plan.outputs) {
+    if (output.slots.tensor == tensor) return -1;
+  }
+  ptrdiff_t reader = -1;
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const auto& reads = plan.steps[i].tensor_reads;
+    const auto count = std::count(reads.begin(), reads.end(), tensor);
+    if (count > 1 || (count == 1 && reader >= 0)) return -1;
+    if (count == 1) reader = static_cast<ptrdiff_t>(i);
+  }
+  return reader;
+}
 
 void fuse(Plan& plan) {
   for (size_t i = 0; i < plan.steps.size(); ++i) {

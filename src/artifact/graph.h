@@ -8,6 +8,8 @@
 #include <variant>
 #include <vector>
 
+#include "lattice/tensor.h"
+
 // What the text of a lattice artifact says, as values: read by text_reader, checked by the verifier, run by the
 // executor, written by text_writer.
 
@@ -22,7 +24,7 @@ enum class ElementType : uint8_t { i4, i8, i32, i64, f16, bf16, f32, f64 };
 
 struct TensorType {
   ElementType element = ElementType::f32;
-  std::vector<int64_t> dims;  // kAnySize for `?`
+  Shape dims;  // kAnySize for `?`
   bool operator==(const TensorType&) const = default;
 };
 inline constexpr int64_t kAnySize = -1;

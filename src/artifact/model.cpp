@@ -86,7 +86,13 @@ SparseTensor Model::sparse_output(const NamedTensors& results, std::string_view 
 }
 
 NamedTensors Model::run(Session& session, const NamedTensors& inputs) const {
-  return program_->run(session, inputs);
+  NamedTensors results;
+  run(session, inputs, results);
+  return results;
+}
+
+void Model::run(Session& session, const NamedTensors& inputs, NamedTensors& results) const {
+  program_->run(session, inputs, results);
 }
 
 }  // namespace lattice

@@ -34,7 +34,7 @@ Keyword keyword(std::string mnemonic, std::string_view value) {
   return {std::move(mnemonic), std::string(value)};
 }
 
-artifact::TensorType dense_type(ElementType element, std::vector<int64_t> dims) {
+artifact::TensorType dense_type(ElementType element, Shape dims) {
   return {element, std::move(dims)};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -32,7 +33,7 @@ struct Slots {
 /// with the same rows, are of one row class.
 struct TensorFacts {
   DType dtype = DType::f32;
-  std::vector<int64_t> dims;  // kAnySize where it is not known
+  Shape dims;  // kAnySize where it is not known
   int32_t row_class = 0;
   int64_t channels() const { return dims.size() == 2 ? dims[1] : kAnySize; }
 };
@@ -46,9 +47,9 @@ struct SupportFacts {
 /// The values of one run. Cut down step by step: what no later step reads is dropped.
 struct Run {
   Session& session;
-  std::vector<Tensor> tensors;
-  std::vector<Support> supports;
-  std::vector<int64_t> capacities;  // of each support made by sparse.make: its rows with padding
+  PooledVector<Tensor> tensors;
+  PooledVector<Support> supports;
+  PooledVector<int64_t> capacities;  // of each support made by sparse.make: its rows with padding
 
   SparseTensor sparse(const Slots& slots) const {
     return {supports[static_cast<size_t>(slots.support)], tensors[static_cast<size_t>(slots.tensor)]};
@@ -63,12 +64,34 @@ struct Run {
 
 using Execute = std::function<void(Run&)>;
 
+/// The columns of a concatenation that a step writes, instead of a tensor of its own.
+struct Placement {
+  Slot cat = kNoSlot;
+  int64_t first = 0, total = 0;
+};
+
 /// The epilogue of a step that has one: what planning knows of it, where its residual is found, and where the result
 /// goes. Fusion appends to it.
 struct FusedEpilogue {
   Epilogue constant;
   Slot residual = kNoSlot;
   Slot result = kNoSlot;
+  std::optional<Placement> placement;
+
+  /// The slot whose tensor holds the result.
+  Slot stored_in() const { return placement ? placement->cat : result; }
+};
+
+/// A concatenation of tensors of the same rows and type, whose channels are known.
+struct Concatenation {
+  struct Side {
+    Slots value;
+    int64_t first = 0;      // column
+    bool in_place = false;  // written by its own step
+  };
+  std::array<Side, 2> sides;
+  Slot result = kNoSlot;
+  int64_t channels = 0;
 };
 
 /// What a step is when it follows a step with an epilogue: nothing that would fit, a frozen norm, an activation, or a
@@ -95,6 +118,7 @@ struct Step {
   std::vector<Slot> tensor_reads, support_reads, tensor_writes, support_writes;
   std::vector<Slot> tensor_drops, support_drops;  // not needed after this step
   std::shared_ptr<FusedEpilogue> epilogue;        // of steps that have one
+  std::shared_ptr<Concatenation> cat;             // of those that can be written in place
   EpiloguePart part;                              // what this step would be in the epilogue of the one before
   std::vector<const Operation*> fused;            // operations that run within this step
   std::optional<Reach> reach;                     // of convolutions and poolings
@@ -102,10 +126,11 @@ struct Step {
   WeightSize weights;                             // a weight that several steps share counts at the first
 };
 
-/// A sparse or dense output and its slots.
+/// A sparse or dense output, its slots, and the names of its parts where it is sparse.
 struct OutputSlots {
   std::string name;
   Slots slots;
+  std::string coords_name = name + ".coords", features_name = name + ".features", active_name = name + ".active";
 };
 
 struct Plan {
@@ -117,9 +142,14 @@ struct Plan {
   WeightSize weights;
 };
 
-/// Moves norms, sums and activations into the epilogue of the step that makes their only operand, then notes for every
-/// slot the last step that reads it.
+/// Moves norms, sums and activations into the epilogue of the step that makes their only operand.
 void fuse(Plan& plan);
+/// Lets steps with an epilogue write what only a concatenation reads straight into its columns; follows fuse().
+void place_in_cats(Plan& plan);
+/// Notes for every slot the last step that reads it.
 void find_lifetimes(Plan& plan);
+
+/// The one step that reads a tensor, and reads it once; -1 where there are others, or where it is an output.
+ptrdiff_t only_reader(const Plan& plan, Slot tensor);
 
 }  // namespace lattice::artifact

@@ -12,8 +12,7 @@ bool is_weight(const Operation& operation) {
 }
 
 /// `known` with the sizes that only `declared` tells.
-std::vector<int64_t> merged(const std::vector<int64_t>& known, const std::vector<int64_t>& declared,
-                            std::string_view value) {
+Shape merged(const Shape& known, const Shape& declared, std::string_view value) {
   const auto contradicts = [](int64_t a, int64_t b) { return a != kAnySize && b != kAnySize && a != b; };
   bool wrong = known.size() != declared.size();
   for (size_t axis = 0; !wrong && axis < known.size(); ++axis) wrong = contradicts(known[axis], declared[axis]);
@@ -21,7 +20,7 @@ std::vector<int64_t> merged(const std::vector<int64_t>& known, const std::vector
     fail(ErrorCode::corrupt_file, "%{} is declared with shape {}, but has {}; -1 stands for any size", value,
          to_string(declared), to_string(known));
   }
-  std::vector<int64_t> result = known;
+  Shape result = known;
   for (size_t axis = 0; axis < known.size(); ++axis) result[axis] = std::max(known[axis], declared[axis]);
   return result;
 }
@@ -69,6 +68,7 @@ Plan Planner::plan() && {
   bind_results();
   plan_.weights = weights_.size();
   fuse(plan_);
+  place_in_cats(plan_);
   find_lifetimes(plan_);
   return std::move(plan_);
 }
@@ -147,7 +147,7 @@ const Operation& Planner::weight(size_t operand) const {
   return *weight;
 }
 
-Slot Planner::make_tensor(DType dtype, std::vector<int64_t> dims, int32_t row_class) {
+Slot Planner::make_tensor(DType dtype, Shape dims, int32_t row_class) {
   const auto slot = static_cast<Slot>(plan_.tensors.size());
   plan_.tensors.push_back({dtype, std::move(dims), row_class == kNewRows ? ++row_classes_ : row_class});
   step_.tensor_writes.push_back(slot);

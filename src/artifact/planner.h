@@ -43,7 +43,7 @@ class Planner {
   const std::optional<Triple>& extent(const Slots& value) const { return support_facts(value.support).extent; }
 
   /// New slots, which the step will write. A tensor without a row class gets one of its own.
-  Slot make_tensor(DType dtype, std::vector<int64_t> dims, int32_t row_class = kNewRows);
+  Slot make_tensor(DType dtype, Shape dims, int32_t row_class = kNewRows);
   Slot make_support(const Triple& stride, std::optional<Triple> extent = {}, int32_t row_class = kNewRows);
   /// Features (rows of the support, channels) on a support.
   Slots make_features(Slot support, DType dtype, int64_t channels);

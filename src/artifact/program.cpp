@@ -26,12 +26,12 @@ ModelRole role_of(Role role) {
   fail(ErrorCode::corrupt_file, "graph.mlir: there is no role {}", static_cast<int>(role));
 }
 
-bool matches(const Shape& shape, const std::vector<int64_t>& dims) {
+bool matches(const Shape& shape, const Shape& dims) {
   return std::equal(shape.begin(), shape.end(), dims.begin(), dims.end(),
                     [](int64_t size, int64_t asked) { return asked == kAnySize || size == asked; });
 }
 
-std::string shown(const std::vector<int64_t>& dims) {
+std::string shown(const Shape& dims) {
   std::vector<std::string> sizes;
   for (const int64_t size : dims) sizes.push_back(size == kAnySize ? "?" : std::to_string(size));
   return fmt::format("({})", fmt::join(sizes, ", "));
@@ -64,7 +64,8 @@ Program::Program(Graph graph, StoredTensors stored)
     inputs_.push_back({graph_.input_names[i], role_of(graph_.input_roles[i]), facts.dtype, facts.dims});
   }
   for (size_t i = 0; i < plan_.outputs.size(); ++i) {
-    const auto& [name, slots] = plan_.outputs[i];
+    const std::string& name = plan_.outputs[i].name;
+    const Slots& slots = plan_.outputs[i].slots;
     const TensorFacts& facts = plan_.tensors[static_cast<size_t>(slots.tensor)];
     const bool sparse = slots.support != kNoSlot;
     const SupportFacts support = sparse ? plan_.supports[static_cast<size_t>(slots.support)] : SupportFacts();
@@ -73,11 +74,11 @@ Program::Program(Graph graph, StoredTensors stored)
   }
 }
 
-NamedTensors Program::run(Session& session, const NamedTensors& inputs, const Observe& observe) const {
+void Program::run(Session& session, const NamedTensors& inputs, NamedTensors& results, const Observe& observe) const {
   Run run = {.session = session,
-             .tensors = std::vector<Tensor>(plan_.tensors.size()),
-             .supports = std::vector<Support>(plan_.supports.size()),
-             .capacities = std::vector<int64_t>(plan_.supports.size(), -1)};
+             .tensors = PooledVector<Tensor>(plan_.tensors.size()),
+             .supports = PooledVector<Support>(plan_.supports.size()),
+             .capacities = PooledVector<int64_t>(plan_.supports.size(), -1)};
   bind_inputs(inputs, run);
   for (const Step& step : plan_.steps) {
     execute(step, run);
@@ -85,7 +86,7 @@ NamedTensors Program::run(Session& session, const NamedTensors& inputs, const Ob
     for (const Slot slot : step.tensor_drops) run.tensor(slot) = {};
     for (const Slot slot : step.support_drops) run.support(slot) = nullptr;
   }
-  return results(run);
+  hand_over(run, results);
 }
 
 void Program::bind_inputs(const NamedTensors& inputs, Run& run) const {
@@ -110,6 +111,7 @@ void Program::execute(const Step& step, Run& run) const {
   try {
     step.execute(run);
     for (const Slot slot : step.tensor_writes) {
+      if (step.epilogue != nullptr && step.epilogue->stored_in() != slot) continue;  // columns of what comes later
       const auto& dims = plan_.tensors[static_cast<size_t>(slot)].dims;
       if (matches(run.tensor(slot).shape(), dims)) continue;
       fail(ErrorCode::invalid_argument, "the result has shape {}, but is declared as {}; pass an input that gives it",
@@ -120,19 +122,34 @@ void Program::execute(const Step& step, Run& run) const {
   }
 }
 
-NamedTensors Program::results(Run& run) const {
-  NamedTensors results;
-  for (const auto& [name, slots] : plan_.outputs) {
-    if (slots.support == kNoSlot) {
-      results.emplace(name, run.tensor(slots.tensor));
+void Program::hand_over(Run& run, NamedTensors& results) const {
+  size_t count = 0;
+  const auto put = [&](const std::string& name, Tensor tensor) {
+    results.insert_or_assign(name, std::move(tensor));
+    ++count;
+  };
+  for (const OutputSlots& output : plan_.outputs) {
+    const Tensor& tensor = run.tensor(output.slots.tensor);
+    if (output.slots.support == kNoSlot) {
+      put(output.name, tensor);
       continue;
     }
-    const CoordSet& support = *run.support(slots.support);
-    results.emplace(name + ".coords", physical_coords(support));
-    results.emplace(name + ".features", run.tensor(slots.tensor));
-    results.emplace(name + ".active", Tensor::from(std::vector<int32_t>{static_cast<int32_t>(support.rows())}, {1}));
+    const CoordSet& support = *run.support(output.slots.support);
+    put(output.coords_name, physical_coords(support));
+    put(output.features_name, tensor);
+    put(output.active_name, count_of(support));
   }
-  return results;
+  if (results.size() == count) return;
+  // What an earlier model left.
+  std::erase_if(results, [this](const auto& item) {
+    const auto is_named = [&](const OutputSlots& output) {
+      const bool sparse = output.slots.support != kNoSlot;
+      return sparse ? item.first == output.coords_name || item.first == output.features_name ||
+                          item.first == output.active_name
+                    : item.first == output.name;
+    };
+    return std::none_of(plan_.outputs.begin(), plan_.outputs.end(), is_named);
+  });
 }
 
 }  // namespace lattice::artifact

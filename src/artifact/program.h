@@ -26,12 +26,13 @@ class Program {
   const std::vector<ModelInput>& inputs() const noexcept { return inputs_; }
   const std::vector<ModelOutput>& outputs() const noexcept { return outputs_; }
 
-  NamedTensors run(Session& session, const NamedTensors& inputs, const Observe& observe = nullptr) const;
+  /// Leaves in `results` exactly the outputs of this run.
+  void run(Session& session, const NamedTensors& inputs, NamedTensors& results, const Observe& observe = nullptr) const;
 
  private:
   void bind_inputs(const NamedTensors& inputs, Run& run) const;
   void execute(const Step& step, Run& run) const;
-  NamedTensors results(Run& run) const;
+  void hand_over(Run& run, NamedTensors& results) const;
 
   Graph graph_;
   Plan plan_;

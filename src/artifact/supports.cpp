@@ -1,7 +1,6 @@
 #include "artifact/supports.h"
 
 #include <limits>
-#include <vector>
 
 #include "coord_index.h"
 #include "fail.h"
@@ -39,7 +38,7 @@ bool fits(int64_t value) {
 
 Support logical_support(const Tensor& coords, int64_t active, const Triple& stride,
                         const std::optional<Triple>& extent) {
-  std::vector<Coord> rows(static_cast<size_t>(active));
+  PooledVector<Coord> rows(static_cast<size_t>(active));
   const int32_t* from = coords.data<int32_t>();
   for (int64_t row = 0; row < active; ++row, from += 4) {
     const Coord at = {from[0], from[1], from[2], from[3]};
@@ -80,6 +79,11 @@ Tensor physical_coords(const CoordSet& support) {
   return result;
 }
 
+Tensor count_of(const CoordSet& support) {
+  const auto rows = static_cast<int32_t>(support.rows());
+  return Tensor::from(std::span<const int32_t>(&rows, 1), {1});
+}
+
 int64_t active_rows(const Tensor& active, int64_t rows) {
   const int64_t count = active.data<int32_t>()[0];
   if (count < 0 || count > rows) {
@@ -93,7 +97,8 @@ Tensor first_rows(const Tensor& tensor, int64_t rows) {
   if (tensor.size(0) == rows) return tensor;
   Shape shape = tensor.shape();
   shape[0] = rows;
-  return Tensor::view(tensor.dtype(), std::move(shape), std::make_shared<const Tensor>(tensor), tensor.raw());
+  return Tensor::view(tensor.dtype(), std::move(shape),
+                      std::allocate_shared<const Tensor>(PoolAllocator<Tensor>(), tensor), tensor.raw());
 }
 
 }  // namespace lattice::artifact

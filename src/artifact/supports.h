@@ -19,6 +19,9 @@ Support logical_support(const Tensor& coords, int64_t active, const Triple& stri
 /// (n, 4) i32. Throws out_of_range as check_physical.
 Tensor physical_coords(const CoordSet& support);
 
+/// The number of rows, (1) i32.
+Tensor count_of(const CoordSet& support);
+
 /// Throws out_of_range, naming the row, where a coordinate times the stride leaves int32.
 void check_physical(const CoordSet& support);
 

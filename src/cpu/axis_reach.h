@@ -115,7 +115,7 @@ class RegularAxis {
   std::optional<int64_t> extent_;
   Divider divide_;
   int64_t tap_step_ = 1, step_ = 1;
-  std::vector<Reached> by_remainder_;
+  PooledVector<Reached> by_remainder_;
 };
 
 /// The same for whole blocks of inputs, from a table: a block of inputs leads to a few blocks of outputs next to one
@@ -169,7 +169,7 @@ class AxisReach {
   AxisReach(int64_t phases, int64_t block_step, std::pair<int64_t, int64_t> range)
       : phases_(static_cast<size_t>(phases)), divide_(phases), block_step_(block_step), range_(range) {}
 
-  std::vector<Phase> phases_;
+  PooledVector<Phase> phases_;
   Divider divide_;
   int64_t block_step_;
   std::pair<int64_t, int64_t> range_;

@@ -21,8 +21,8 @@ constexpr int64_t kBlockChannels = 64;
 /// A thread's memory for one task.
 struct TaskScratch {
   Scratch sums, floats, codes, finish;
-  std::vector<int32_t> taken_input, exact_input;
-  std::vector<uint16_t> taken_slot, exact_slot;
+  PooledVector<int32_t> taken_input, exact_input;
+  PooledVector<uint16_t> taken_slot, exact_slot;
 };
 
 TaskScratch& task_scratch() {
@@ -173,10 +173,10 @@ Tensor CpuBackend::convolve_with(const Tensor& x, int64_t output_rows, const Con
                                  const Epilogue& epilogue, const TileAt& tile_at) {
   const auto& panels = static_cast<const PanelWeight&>(weight.prepared(*this));
   input_.read(x, kernels_, numerics(x.dtype()), panels, workers_);
-  Tensor y = Tensor::empty(x.dtype(), {output_rows, weight.out_channels()});
+  Tensor y = output_tensor(epilogue.columns, x.dtype(), output_rows, weight.out_channels());
   const LayerProduct product(input_, weight.in_channels(), panels, kernels_);
-  convolve_tiles(output_rows, panels, product, Finisher(epilogue, kernels_, y), weight.out_channels(), kernels_,
-                 workers_, tile_at);
+  convolve_tiles(output_rows, panels, product, Finisher(epilogue, kernels_, weight.out_channels(), y),
+                 weight.out_channels(), kernels_, workers_, tile_at);
   return y;
 }
 
@@ -189,7 +189,7 @@ Tensor CpuBackend::convolve(const Tensor& x, const Relation& relation, const Con
 Tensor CpuBackend::linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) {
   const int64_t rows = x.size(0);
   // Row i meets row i: a tile is one run, its inputs are its outputs.
-  std::vector<int32_t> row_numbers(static_cast<size_t>(rows));
+  PooledVector<int32_t> row_numbers(static_cast<size_t>(rows));
   std::iota(row_numbers.begin(), row_numbers.end(), 0);
   std::array<uint16_t, kTileRows> slots;
   std::iota(slots.begin(), slots.end(), uint16_t{0});

@@ -25,7 +25,7 @@ NumberedCoords CpuBackend::output_coords(RelationKind kind, const CoordSet& sour
   fail(ErrorCode::invalid_argument, "{}: a {} relation derives no coordinates of its own", operation, name(kind));
 }
 
-std::unique_ptr<const Relation> CpuBackend::relate(RelationKind kind, const CoordSet& source, const CoordSet& target,
+std::shared_ptr<const Relation> CpuBackend::relate(RelationKind kind, const CoordSet& source, const CoordSet& target,
                                                    const ConvGeometry& geometry, const Relation* inverse) {
   return build_relation(kind, source, target, geometry, dynamic_cast<const TiledRelation*>(inverse), workers_);
 }

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "activation.h"
 #include "combine.h"
@@ -33,7 +34,7 @@ int64_t output_rows(const Tensor& lhs, const JoinedRows* rows) {
 
 /// The row of `x` that output row o reads, or null.
 template <typename T>
-const T* side(const T* x, int64_t channels, const std::vector<int32_t>* rows, int64_t o) {
+const T* side(const T* x, int64_t channels, const PooledVector<int32_t>* rows, int64_t o) {
   const int64_t row = rows == nullptr ? o : (*rows)[static_cast<size_t>(o)];
   return row < 0 ? nullptr : x + row * channels;
 }
@@ -109,6 +110,19 @@ Tensor CpuBackend::cat(const Tensor& lhs, const Tensor& rhs, const JoinedRows* r
   return y;
 }
 
+void CpuBackend::put(const Tensor& x, const Columns& columns) {
+  const size_t element = size_of(x.dtype()), width = static_cast<size_t>(x.size(1)) * element,
+               stride = static_cast<size_t>(columns.total) * element;
+  const auto* const from = static_cast<const std::byte*>(x.raw());
+  auto* const to =
+      static_cast<std::byte*>(columns.tensor->mutable_raw()) + static_cast<size_t>(columns.first) * element;
+  workers_.for_blocks(x.size(0), kBlockRows, [&](int64_t first, int64_t last) {
+    for (auto row = static_cast<size_t>(first); row < static_cast<size_t>(last); ++row) {
+      std::memcpy(to + row * stride, from + row * width, width);
+    }
+  });
+}
+
 Tensor CpuBackend::activate(const Tensor& x, const Activation& activation) {
   const int64_t channels = x.size(1);
   return map_rows(x, workers_, [&](const auto* from, auto* to) {
@@ -124,7 +138,7 @@ Tensor CpuBackend::batch_norm(const Tensor& x, const Tensor& scale, const Tensor
   const Tensor widened_shift = shift.to(DType::f32);
   const Tensor widened_mean = mean.to(DType::f32);
   const Tensor widened_variance = variance.to(DType::f32);
-  std::vector<float> slope(static_cast<size_t>(channels));
+  PooledVector<float> slope(static_cast<size_t>(channels));
   for (int64_t c = 0; c < channels; ++c) {
     const double deviation = std::sqrt(double{widened_variance.data<float>()[c]} + double{eps});
     slope[static_cast<size_t>(c)] = static_cast<float>(double{widened_scale.data<float>()[c]} / deviation);

@@ -33,10 +33,14 @@ bool is_piecewise_linear(ActivationKind kind) {
 
 }  // namespace
 
-Finisher::Finisher(const Epilogue& epilogue, const Kernels& kernels, Tensor& y)
-    : kernels_(kernels), y_(y), residual_(epilogue.residual), activation_(epilogue.activation) {
+Finisher::Finisher(const Epilogue& epilogue, const Kernels& kernels, int64_t channels, Tensor& y)
+    : kernels_(kernels),
+      y_(y),
+      channels_(channels),
+      first_column_(epilogue.columns.first),
+      residual_(epilogue.residual),
+      activation_(epilogue.activation) {
   if (epilogue.bias.defined() || epilogue.scale.defined() || epilogue.shift.defined()) {
-    const int64_t channels = y.size(1);
     bias_ = filled(epilogue.bias, channels, 0.0F);
     scale_ = filled(epilogue.scale, channels, 1.0F);
     shift_ = filled(epilogue.shift, channels, 0.0F);
@@ -55,6 +59,7 @@ void Finisher::finish(const float* sums, int64_t sums_stride, std::span<const in
                     .scale = vector(scale_),
                     .shift = vector(shift_),
                     .residual = nullptr,
+                    .residual_stride = channels_,
                     .negative = negative_of(activation_),
                     .slope = activation_.alpha,
                     .y = nullptr,
@@ -62,7 +67,7 @@ void Finisher::finish(const float* sums, int64_t sums_stride, std::span<const in
   if (y_.dtype() == DType::f16) return finish_narrow<Float16>(task, order, first, scratch);
   if (y_.dtype() == DType::bf16) return finish_narrow<BFloat16>(task, order, first, scratch);
   task.residual = vector(residual_);
-  task.y = y_.mutable_data<float>() + first;
+  task.y = y_.mutable_data<float>() + first_column_ + first;
   kernels_.finish(task);
   if (!is_piecewise_linear(activation_.kind)) {
     for (const int32_t row : order) activate(task.y + row * task.stride, count);
@@ -76,20 +81,21 @@ void Finisher::finish_narrow(RowFinish task, std::span<const int32_t> order, int
   auto* wide = scratch.take<float>(2 * task.channels);
   float* residual = wide + task.channels;
   const auto widen = y_.dtype() == DType::f16 ? kernels_.widen_f16 : kernels_.widen_bf16;
-  T* y = y_.mutable_data<T>() + first;
+  T* y = y_.mutable_data<T>() + first_column_ + first;
   const T* residuals = residual_.defined() ? residual_.data<T>() + first : nullptr;
   task.order = &kOnlyRow;
   task.rows = 1;
   task.y = wide;
   task.residual = residuals == nullptr ? nullptr : residual;
   for (const int32_t row : order) {
-    const int64_t at = row * task.stride;
     if (residuals != nullptr) {
-      widen({.from = reinterpret_cast<const uint16_t*>(residuals + at), .to = residual, .count = task.channels});
+      const T* const from = residuals + row * task.residual_stride;
+      widen({.from = reinterpret_cast<const uint16_t*>(from), .to = residual, .count = task.channels});
     }
     kernels_.finish(task);
     if (!is_piecewise_linear(activation_.kind)) activate(wide, task.channels);
-    for (int64_t c = 0; c < task.channels; ++c) y[at + c] = static_cast<T>(wide[c]);
+    T* const to = y + row * task.stride;
+    for (int64_t c = 0; c < task.channels; ++c) to[c] = static_cast<T>(wide[c]);
     task.sums += task.sums_stride;
   }
 }

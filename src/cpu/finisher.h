@@ -9,8 +9,8 @@ namespace lattice::cpu {
 /// The epilogue of one layer: turns the sums of a tile into stored outputs.
 class Finisher {
  public:
-  /// `y` is (rows, C_out), and outlives the finisher.
-  Finisher(const Epilogue& epilogue, const Kernels& kernels, Tensor& y);
+  /// `y` is what output_tensor gives for the epilogue's columns and C_out = `channels`, and outlives the finisher.
+  Finisher(const Epilogue& epilogue, const Kernels& kernels, int64_t channels, Tensor& y);
 
   /// Stores channels first .. first + count - 1 of the output rows `order`, whose sums stand in `sums`, one row of
   /// `sums_stride` floats each. Any thread; `scratch` is the thread's own.
@@ -24,6 +24,7 @@ class Finisher {
 
   const Kernels& kernels_;
   Tensor& y_;
+  int64_t channels_, first_column_;
   Tensor bias_, scale_, shift_, residual_;  // the vectors in float32, all or none
   Activation activation_;
 };

@@ -97,8 +97,8 @@ class Patterns {
   }
 
   size_t y_phases_, z_phases_;
-  std::vector<uint32_t> first_;
-  std::vector<Output> outputs_;
+  PooledVector<uint32_t> first_;
+  PooledVector<Output> outputs_;
 };
 
 /// The blocks of outputs that each block of inputs leads to.
@@ -117,13 +117,13 @@ class ReachedBlocks {
   const From& from(uint32_t input_block) const noexcept { return from_[input_block]; }
   /// The number of a block of outputs.
   uint32_t number(const From& from, uint32_t part) const noexcept { return numbers_[from.first + part]; }
-  const std::vector<Coord>& blocks() const noexcept { return blocks_; }
-  std::vector<Coord> take_blocks() { return std::move(blocks_); }
+  const PooledVector<Coord>& blocks() const noexcept { return blocks_; }
+  PooledVector<Coord> take_blocks() { return std::move(blocks_); }
 
  private:
-  std::vector<From> from_;
-  std::vector<uint32_t> numbers_;  // by part; any where no input leads there
-  std::vector<Coord> blocks_;      // by number
+  PooledVector<From> from_;
+  PooledVector<uint32_t> numbers_;  // by part; any where no input leads there
+  PooledVector<Coord> blocks_;      // by number
 };
 
 template <typename Axis>
@@ -147,7 +147,7 @@ ReachedBlocks::ReachedBlocks(const CoordIndex& source, const Axes<Axis>& axes, c
   const size_t blocks = source.blocks().size() - 1;
   from_.reserve(blocks);
   numbers_.reserve(blocks);
-  std::vector<Coord> reached;
+  PooledVector<Coord> reached;
   reached.reserve(blocks);
   for (size_t column = 0; column + 1 < source.columns().size(); ++column) {
     const BlockColumn& at = source.columns()[column];
@@ -221,9 +221,9 @@ class Outputs {
   }
 
   ReachedBlocks& reached_;
-  std::vector<uint64_t> cells_;  // by block
-  std::vector<Coord> coords_;
-  std::vector<uint32_t> numbers_;
+  PooledVector<uint64_t> cells_;  // by block
+  PooledVector<Coord> coords_;
+  PooledVector<uint32_t> numbers_;
   size_t count_ = 0;
 };
 

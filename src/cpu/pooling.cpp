@@ -28,7 +28,7 @@ void pool_tiles(const TiledRelation& relation, int64_t channels, float start, Wo
   workers.for_each(relation.tile_count(), [&](int64_t index) {
     const TiledRelation::Tile tile = relation.tile(index);
     const auto rows = static_cast<int64_t>(tile.order.size());
-    std::vector<float> sums(static_cast<size_t>(rows * channels), start);
+    PooledVector<float> sums(static_cast<size_t>(rows * channels), start);
     const auto divisor_of = accumulate(tile, sums.data());
     for (int64_t slot = 0; slot < rows; ++slot) {
       const float divisor = divisor_of(static_cast<size_t>(slot));
@@ -49,7 +49,7 @@ Tensor CpuBackend::pool(const Tensor& x, const Relation& relation, PoolMode mode
     using T = std::remove_pointer_t<decltype(type)>;
     const T* from = x.data<T>();
     const auto accumulate = [&](const TiledRelation::Tile& tile, float* pooled) {
-      std::vector<int32_t> sources(tile.order.size(), 0);
+      PooledVector<int32_t> sources(tile.order.size(), 0);
       int64_t edges = 0;
       for (const auto& [tap, count] : tile.runs) edges += count;
       for (int64_t edge = 0; edge < edges; ++edge) {
@@ -78,7 +78,7 @@ Tensor CpuBackend::upsample(const Tensor& x, const Relation& relation, const Tri
     using T = std::remove_pointer_t<decltype(type)>;
     const T* from = x.data<T>();
     const auto accumulate = [&](const TiledRelation::Tile& tile, float* sums) {
-      std::vector<float> weights(tile.order.size(), 0.0F);
+      PooledVector<float> weights(tile.order.size(), 0.0F);
       int64_t edge = 0;
       for (const auto& [tap, count] : tile.runs) {
         const auto weight = static_cast<float>(trilinear_weight(stride, tap));
@@ -101,8 +101,8 @@ Tensor CpuBackend::upsample(const Tensor& x, const Relation& relation, const Tri
 Tensor CpuBackend::global_pool(const Tensor& x, const CoordSet& coords, PoolMode mode, int64_t batches) {
   const int64_t channels = x.size(1);
   // A scan has 100,000 rows and more: summed in double precision, so that the error does not grow with them.
-  std::vector<double> pooled(static_cast<size_t>(batches * channels), start_of(mode));
-  std::vector<int64_t> rows(static_cast<size_t>(batches), 0);
+  PooledVector<double> pooled(static_cast<size_t>(batches * channels), start_of(mode));
+  PooledVector<int64_t> rows(static_cast<size_t>(batches), 0);
   Tensor y = Tensor::empty(x.dtype(), {batches, channels});
   with_feature_type(x.dtype(), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;

@@ -15,10 +15,10 @@ using Piece = TiledRelation::Piece;
 
 /// Row i*K + k comes from input i through tap k and nothing else. Outputs stand tap by tap, so that nearly every tile
 /// has a single run: position p holds the edge of tap p / N and input p % N.
-std::vector<Piece> one_edge_a_row(int64_t input_rows, int64_t taps, std::vector<int32_t>& order, Workers& workers) {
+PooledVector<Piece> one_edge_a_row(int64_t input_rows, int64_t taps, PooledVector<int32_t>& order, Workers& workers) {
   const int64_t rows = input_rows * taps;
   order.resize(static_cast<size_t>(rows));
-  std::vector<Piece> pieces = pieces_for(rows);
+  PooledVector<Piece> pieces = pieces_for(rows);
   workers.for_each(static_cast<int64_t>(pieces.size()), [&](int64_t index) {
     Piece& piece = pieces[static_cast<size_t>(index)];
     piece.run_begin.push_back(0);
@@ -46,8 +46,8 @@ std::vector<Piece> one_edge_a_row(int64_t input_rows, int64_t taps, std::vector<
 
 }  // namespace
 
-TiledRelation::TiledRelation(RelationKind kind, int64_t input_rows, int64_t taps, std::vector<int32_t> order,
-                             std::vector<Piece> pieces)
+TiledRelation::TiledRelation(RelationKind kind, int64_t input_rows, int64_t taps, PooledVector<int32_t> order,
+                             PooledVector<Piece> pieces)
     : Relation(kind, input_rows, static_cast<int64_t>(order.size()), taps),
       order_(std::move(order)),
       pieces_(std::move(pieces)) {
@@ -81,7 +81,7 @@ EdgeList TiledRelation::edge_list() const {
   };
   for_edges([&](int32_t, int32_t output, int32_t) { ++list.output_begin[static_cast<size_t>(output) + 1]; });
   std::partial_sum(list.output_begin.begin(), list.output_begin.end(), list.output_begin.begin());
-  std::vector<int64_t> next(list.output_begin.begin(), list.output_begin.end() - 1);
+  PooledVector<int64_t> next(list.output_begin.begin(), list.output_begin.end() - 1);
   // Runs stand in the order of taps, and copies of an input in row order: filling keeps (output, tap, input) sorted.
   for_edges([&](int32_t input, int32_t output, int32_t tap) {
     const auto at = static_cast<size_t>(next[static_cast<size_t>(output)]++);
@@ -102,14 +102,14 @@ int64_t TiledRelation::nbytes() const {
   return sum;
 }
 
-std::unique_ptr<const TiledRelation> build_relation(RelationKind kind, const CoordSet& source, const CoordSet& target,
+std::shared_ptr<const TiledRelation> build_relation(RelationKind kind, const CoordSet& source, const CoordSet& target,
                                                     const ConvGeometry& geometry, const TiledRelation* inverse,
                                                     Workers& workers) {
   const bool merges = kind == RelationKind::transposed && !geometry.taps_never_meet();
   const bool one_edge = kind == RelationKind::pointwise || kind == RelationKind::generative ||
                         (kind == RelationKind::transposed && !merges);
-  std::vector<int32_t> order;
-  std::vector<Piece> pieces;
+  PooledVector<int32_t> order;
+  PooledVector<Piece> pieces;
   if (one_edge) {
     pieces = one_edge_a_row(source.rows(), geometry.taps(), order, workers);
   } else {
@@ -119,8 +119,8 @@ std::unique_ptr<const TiledRelation> build_relation(RelationKind kind, const Coo
                  ? turn_round(*inverse, target, workers)
                  : search_edges(TapRule::of(kind, geometry), source, target, merges, workers);
   }
-  return std::make_unique<const TiledRelation>(kind, source.rows(), geometry.taps(), std::move(order),
-                                               std::move(pieces));
+  return std::allocate_shared<const TiledRelation>(PoolAllocator<TiledRelation>(), kind, source.rows(), geometry.taps(),
+                                                   std::move(order), std::move(pieces));
 }
 
 }  // namespace lattice::cpu

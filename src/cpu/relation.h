@@ -32,11 +32,11 @@ class TiledRelation final : public Relation {
   /// Consecutive tiles. What each thread found stays where it wrote it: a copy into one array would double the memory
   /// of the largest relations.
   struct Piece {
-    std::vector<Run> runs;            // by tile, tap
-    std::vector<int32_t> input;       // by run: input row of each edge
-    std::vector<uint16_t> slot;       // and its output's position within the tile
-    std::vector<int64_t> run_begin;   // tiles + 1: first run of each tile
-    std::vector<int64_t> edge_begin;  // tiles + 1: first edge of each tile
+    PooledVector<Run> runs;            // by tile, tap
+    PooledVector<int32_t> input;       // by run: input row of each edge
+    PooledVector<uint16_t> slot;       // and its output's position within the tile
+    PooledVector<int64_t> run_begin;   // tiles + 1: first run of each tile
+    PooledVector<int64_t> edge_begin;  // tiles + 1: first edge of each tile
   };
 
   /// One tile, as the convolution reads it.
@@ -49,8 +49,8 @@ class TiledRelation final : public Relation {
 
   /// `order` is the output row at each position: tile t covers positions t*kTileRows and on. Every piece but the last
   /// has kTilesAPiece tiles.
-  TiledRelation(RelationKind kind, int64_t input_rows, int64_t taps, std::vector<int32_t> order,
-                std::vector<Piece> pieces);
+  TiledRelation(RelationKind kind, int64_t input_rows, int64_t taps, PooledVector<int32_t> order,
+                PooledVector<Piece> pieces);
 
   int64_t edges() const override { return edges_; }
   EdgeList edge_list() const override;
@@ -60,13 +60,13 @@ class TiledRelation final : public Relation {
   Tile tile(int64_t index) const noexcept;
 
  private:
-  std::vector<int32_t> order_;
-  std::vector<Piece> pieces_;
+  PooledVector<int32_t> order_;
+  PooledVector<Piece> pieces_;
   int64_t edges_ = 0;
 };
 
 /// Builds the edges from `source` to `target` (see Backend::relate).
-std::unique_ptr<const TiledRelation> build_relation(RelationKind kind, const CoordSet& source, const CoordSet& target,
+std::shared_ptr<const TiledRelation> build_relation(RelationKind kind, const CoordSet& source, const CoordSet& target,
                                                     const ConvGeometry& geometry, const TiledRelation* inverse,
                                                     Workers& workers);
 

@@ -38,9 +38,9 @@ bool is_worth_turning(const TiledRelation& relation) {
   return relation.taps() <= kAlways && tiles_of(relation.input_rows()) * relation.taps() <= relation.edges() + kAlways;
 }
 
-std::vector<TiledRelation::Piece> turn_round(const TiledRelation& relation, const CoordSet& target, Workers& workers) {
+PooledVector<TiledRelation::Piece> turn_round(const TiledRelation& relation, const CoordSet& target, Workers& workers) {
   const std::span<const int32_t> order = target.index().order();
-  std::vector<int32_t> positions(order.size());  // by row
+  PooledVector<int32_t> positions(order.size());  // by row
   constexpr int64_t kRowsABlock = 16384;
   workers.for_blocks(target.rows(), kRowsABlock, [&](int64_t first, int64_t last) {
     for (auto at = static_cast<size_t>(first); at < static_cast<size_t>(last); ++at) {
@@ -52,7 +52,7 @@ std::vector<TiledRelation::Piece> turn_round(const TiledRelation& relation, cons
   const auto tiles = static_cast<size_t>(tiles_of(target.rows()));
   const int64_t parts = workers.threads();
   // By part, new tile and tap: how many edges, and then where in its piece the next one goes.
-  std::vector<std::vector<uint32_t>> next(static_cast<size_t>(parts), std::vector<uint32_t>(tiles * taps, 0));
+  PooledVector<PooledVector<uint32_t>> next(static_cast<size_t>(parts), PooledVector<uint32_t>(tiles * taps, 0));
   const auto for_part = [&](int64_t part, const auto& visit) {
     for_edges(relation, relation.tile_count() * part / parts, relation.tile_count() * (part + 1) / parts,
               [&](int32_t output_row, int32_t input_row, int32_t tap) {
@@ -65,7 +65,7 @@ std::vector<TiledRelation::Piece> turn_round(const TiledRelation& relation, cons
   workers.for_each(parts,
                    [&](int64_t part) { for_part(part, [](size_t, uint32_t& count, uint16_t, int32_t) { ++count; }); });
 
-  std::vector<TiledRelation::Piece> pieces = pieces_for(target.rows());
+  PooledVector<TiledRelation::Piece> pieces = pieces_for(target.rows());
   workers.for_each(static_cast<int64_t>(pieces.size()), [&](int64_t index) {
     TiledRelation::Piece& piece = pieces[static_cast<size_t>(index)];
     piece.run_begin.push_back(0);
@@ -75,7 +75,7 @@ std::vector<TiledRelation::Piece> turn_round(const TiledRelation& relation, cons
     for (auto tile = static_cast<size_t>(index * kTilesAPiece); tile < last; ++tile) {
       for (size_t tap = 0; tap < taps; ++tap) {
         const uint32_t first = edges;
-        for (std::vector<uint32_t>& of_part : next) edges += std::exchange(of_part[tile * taps + tap], edges);
+        for (PooledVector<uint32_t>& of_part : next) edges += std::exchange(of_part[tile * taps + tap], edges);
         if (edges != first) piece.runs.push_back({static_cast<int32_t>(tap), static_cast<int32_t>(edges - first)});
       }
       piece.run_begin.push_back(static_cast<int64_t>(piece.runs.size()));

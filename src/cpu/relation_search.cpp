@@ -308,10 +308,10 @@ class PlaceSearch {
 };
 
 template <typename Search>
-std::vector<Piece> search_tiles(const Search& search, const CoordIndex& source, const CoordIndex& target, int64_t taps,
-                                bool all_copies, Workers& workers) {
+PooledVector<Piece> search_tiles(const Search& search, const CoordIndex& source, const CoordIndex& target, int64_t taps,
+                                 bool all_copies, Workers& workers) {
   const auto rows = static_cast<int64_t>(target.order().size());
-  std::vector<Piece> pieces = pieces_for(rows);
+  PooledVector<Piece> pieces = pieces_for(rows);
   workers.for_each(static_cast<int64_t>(pieces.size()), [&](int64_t index) {
     Search mine = search;  // with scratch of its own
     static thread_local PieceWriter::Scratch scratch;
@@ -330,13 +330,13 @@ std::vector<Piece> search_tiles(const Search& search, const CoordIndex& source, 
 
 }  // namespace
 
-std::vector<Piece> pieces_for(int64_t rows) {
+PooledVector<Piece> pieces_for(int64_t rows) {
   constexpr int64_t kRows = kTilesAPiece * kTileRows;
-  return std::vector<Piece>(static_cast<size_t>((rows + kRows - 1) / kRows));
+  return PooledVector<Piece>(static_cast<size_t>((rows + kRows - 1) / kRows));
 }
 
-std::vector<Piece> search_edges(const TapRule& rule, const CoordSet& source, const CoordSet& target, bool all_copies,
-                                Workers& workers) {
+PooledVector<Piece> search_edges(const TapRule& rule, const CoordSet& source, const CoordSet& target, bool all_copies,
+                                 Workers& workers) {
   const CoordIndex& inputs = source.index();
   const CoordIndex& outputs = target.index();
   const int64_t taps = rule.size.x * rule.size.y * rule.size.z;

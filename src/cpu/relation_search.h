@@ -10,10 +10,10 @@ namespace lattice::cpu {
 
 /// Finds the edges that `rule` makes from `source` to `target`. A look-up finds an input's first copy, or with
 /// `all_copies` every one.
-std::vector<TiledRelation::Piece> search_edges(const TapRule& rule, const CoordSet& source, const CoordSet& target,
-                                               bool all_copies, Workers& workers);
+PooledVector<TiledRelation::Piece> search_edges(const TapRule& rule, const CoordSet& source, const CoordSet& target,
+                                                bool all_copies, Workers& workers);
 
 /// The room for the pieces of a relation of `rows` outputs.
-std::vector<TiledRelation::Piece> pieces_for(int64_t rows);
+PooledVector<TiledRelation::Piece> pieces_for(int64_t rows);
 
 }  // namespace lattice::cpu

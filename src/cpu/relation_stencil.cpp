@@ -28,7 +28,7 @@ Stencil::Axis::Axis(bool divides, int64_t shift, int64_t size, int64_t stride, i
     const auto block = static_cast<int64_t>(phase);  // stands for all blocks of the phase
     for (int cell = 0; cell < Block::kSide; ++cell) {
       const int64_t output = block * Block::kSide + cell;
-      std::vector<Tap>& taps = taps_.emplace_back();
+      PooledVector<Tap>& taps = taps_.emplace_back();
       for (int64_t i = 0; i < size_; ++i) {
         int64_t input = output * stride_ + shift_ + i * dilation_;
         if (divides_ && !divider_.divides(output + shift_ - i * dilation_, input)) continue;
@@ -73,7 +73,7 @@ std::optional<Stencil> Stencil::make(const TapRule& rule, bool on_itself) {
   return stencil;
 }
 
-Stencil::Stencil(std::vector<Axis> axes) : axes_(std::move(axes)) {
+Stencil::Stencil(PooledVector<Axis> axes) : axes_(std::move(axes)) {
   for (size_t axis = 0; axis < 3; ++axis) {
     int lowest = std::numeric_limits<int>::max(), highest = 0;
     for (size_t phase = 0; phase < axes_[axis].phases(); ++phase) {
@@ -95,11 +95,11 @@ Stencil::Stencil(std::vector<Axis> axes) : axes_(std::move(axes)) {
   row_bits_ = lies_within(0, 7) || lies_within(3, 10) ? 8 : 16;
 }
 
-void Stencil::add_pattern(const TapRule& rule, const std::vector<Axis::Tap>& xs, const std::vector<Axis::Tap>& ys,
-                          const std::vector<Axis::Tap>& zs) {
+void Stencil::add_pattern(const TapRule& rule, const PooledVector<Axis::Tap>& xs, const PooledVector<Axis::Tap>& ys,
+                          const PooledVector<Axis::Tap>& zs) {
   Pattern pattern = {static_cast<uint32_t>(words_.size()), 0};
   // The taps from `first` on that reach over fewer than `cells` cells.
-  const auto near = [](const std::vector<Axis::Tap>& taps, size_t first, int cells) {
+  const auto near = [](const PooledVector<Axis::Tap>& taps, size_t first, int cells) {
     size_t last = first;
     while (last < taps.size() && taps[last].cell - taps[first].cell < cells) ++last;
     return std::span(taps).subspan(first, last - first);

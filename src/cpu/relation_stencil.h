@@ -106,7 +106,7 @@ class Stencil {
       return divides_ ? static_cast<size_t>(block - divider_.floor(block) * stride_) : 0;
     }
     /// The taps that an output reads, with their cells in the box, which rise by equal steps.
-    const std::vector<Tap>& taps(size_t phase, int cell) const noexcept {
+    const PooledVector<Tap>& taps(size_t phase, int cell) const noexcept {
       return taps_[phase * 4 + static_cast<size_t>(cell)];
     }
 
@@ -114,21 +114,21 @@ class Stencil {
     bool divides_;
     int64_t shift_, size_, stride_, dilation_;
     Divider divider_;
-    std::vector<std::vector<Tap>> taps_;  // by phase and cell
+    PooledVector<PooledVector<Tap>> taps_;  // by phase and cell
   };
 
-  explicit Stencil(std::vector<Axis> axes);
-  void add_pattern(const TapRule& rule, const std::vector<Axis::Tap>& xs, const std::vector<Axis::Tap>& ys,
-                   const std::vector<Axis::Tap>& zs);
+  explicit Stencil(PooledVector<Axis> axes);
+  void add_pattern(const TapRule& rule, const PooledVector<Axis::Tap>& xs, const PooledVector<Axis::Tap>& ys,
+                   const PooledVector<Axis::Tap>& zs);
   void add_word(const TapRule& rule, std::span<const Axis::Tap> xs, std::span<const Axis::Tap> ys,
                 std::span<const Axis::Tap> zs);
   void mark_own_tap(const TapRule& rule);
 
-  std::vector<Axis> axes_;
+  PooledVector<Axis> axes_;
   std::array<int, 3> blocks_ = {}, lowest_ = {}, highest_ = {};
   int row_bits_ = 16;
-  std::vector<Pattern> patterns_;
-  std::vector<Word> words_;
+  PooledVector<Pattern> patterns_;
+  PooledVector<Word> words_;
   int32_t own_tap_ = -1;
 };
 

@@ -35,11 +35,11 @@ class PieceWriter {
   /// What a thread keeps from piece to piece: memory that has grown to the largest.
   class Scratch {
     friend PieceWriter;
-    std::vector<uint32_t> next;
-    std::vector<int32_t> ranks;   // kTileRows a tap
-    std::vector<uint16_t> slots;  // the same
-    std::vector<int32_t> input;   // of the piece
-    std::vector<uint16_t> slot;
+    PooledVector<uint32_t> next;
+    PooledVector<int32_t> ranks;   // kTileRows a tap
+    PooledVector<uint16_t> slots;  // the same
+    PooledVector<int32_t> input;   // of the piece
+    PooledVector<uint16_t> slot;
   };
 
   PieceWriter(int64_t taps, std::span<const int32_t> first_rows, Scratch& scratch)
@@ -71,7 +71,7 @@ class PieceWriter {
       return std::tie(a.tap, a.copy, a.slot) < std::tie(b.tap, b.copy, b.slot);
     });
     auto next = sorted_.begin();
-    std::vector<int32_t>& input = scratch_.input;
+    PooledVector<int32_t>& input = scratch_.input;
     for (size_t tap = 0; tap < scratch_.next.size(); ++tap) {
       const uint32_t first = begin_of(tap), last = std::exchange(scratch_.next[tap], first);
       if (first != last) {
@@ -106,7 +106,7 @@ class PieceWriter {
     uint16_t slot;
     int32_t input;
   };
-  using Edges = std::vector<Edge>;
+  using Edges = PooledVector<Edge>;
 
   Edges::iterator append_run(Edges::iterator first) {
     const auto last = std::find_if(

@@ -52,10 +52,10 @@ Coord voxel_at(const Lanes& place, int32_t batch) {
 }
 
 /// Keeps the first `most` voxels of each batch, and gives the points of the others row -1; their number.
-int64_t keep_first_voxels(int64_t most, NumberedCoords& voxels, std::vector<int32_t>& point_row) {
-  std::vector<Coord>& coords = voxels.coords;
+int64_t keep_first_voxels(int64_t most, NumberedCoords& voxels, PooledVector<int32_t>& point_row) {
+  PooledVector<Coord>& coords = voxels.coords;
   std::unordered_map<int32_t, int64_t> kept_of_batch;
-  std::vector<int32_t> kept_row(coords.size(), -1);
+  PooledVector<int32_t> kept_row(coords.size(), -1);
   size_t kept = 0;
   for (size_t row = 0; row < coords.size(); ++row) {
     if (++kept_of_batch[coords[row].batch] > most) continue;
@@ -83,9 +83,9 @@ Voxels CpuBackend::voxelize(const Tensor& points, const Tensor& features, const 
   const int32_t* batches = batch.defined() ? batch.data<int32_t>() : nullptr;
   const std::optional<Triple> extent = grid_extent(options);
   const FindPlace find_place(options);
-  std::vector<int32_t> point_row(static_cast<size_t>(count), -1);
+  PooledVector<int32_t> point_row(static_cast<size_t>(count), -1);
   int64_t dropped = 0, out_of_range = 0, beyond_voxels = 0, beyond_points = 0;
-  std::vector<Coord> voxels;  // of the points that have one
+  PooledVector<Coord> voxels;  // of the points that have one
   voxels.reserve(static_cast<size_t>(count));
   for (int64_t i = 0; i < count; ++i) {
     Lanes place;
@@ -108,8 +108,8 @@ Voxels CpuBackend::voxelize(const Tensor& points, const Tensor& features, const 
   const auto rows = static_cast<int64_t>(coords.coords.size());
   const int64_t channels = features.size(1);
 
-  std::vector<int32_t> counts(static_cast<size_t>(rows), 0);
-  std::vector<double> sums(static_cast<size_t>(rows * channels), 0.0);
+  PooledVector<int32_t> counts(static_cast<size_t>(rows), 0);
+  PooledVector<double> sums(static_cast<size_t>(rows * channels), 0.0);
   const int64_t most_points = options.most_points.value_or(-1);
   const float* from = features.data<float>();
   for (int64_t i = 0; i < count; ++i, from += channels) {
@@ -156,7 +156,7 @@ Tensor CpuBackend::devoxelize(const SparseTensor& voxels, const Tensor& points, 
     const T* from = voxels.features().data<T>();
     T* to = y.mutable_data<T>();
     workers_.for_blocks(count, 1024, [&](int64_t first, int64_t last) {
-      std::vector<float> sums(static_cast<size_t>(channels));
+      PooledVector<float> sums(static_cast<size_t>(channels));
       for (int64_t i = first; i < last; ++i) {
         Lanes place;
         if (!find_place(xyz + i * 3, place)) continue;

@@ -2,13 +2,7 @@
 
 #include <cstdint>
 
-#if defined(__SANITIZE_THREAD__)
-#define LATTICE_THREAD_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define LATTICE_THREAD_SANITIZER 1
-#endif
-#endif
+#include "sanitizers.h"
 
 #ifdef LATTICE_THREAD_SANITIZER
 #include <atomic>

@@ -25,6 +25,19 @@ void check_residual(std::string_view operation, const Tensor& residual, DType dt
   }
 }
 
+void check_columns(std::string_view operation, const Columns& columns, DType dtype, int64_t out_channels,
+                   int64_t rows) {
+  if (columns.first < 0 || columns.total < out_channels || columns.first > columns.total - out_channels) {
+    fail(ErrorCode::invalid_argument, "{}: {} columns from {} on do not fit the {} that the epilogue's columns have",
+         operation, out_channels, columns.first, columns.total);
+  }
+  const Tensor& tensor = *columns.tensor;
+  if (!tensor.defined() || rows < 0 || (tensor.dtype() == dtype && tensor.shape() == Shape{rows, columns.total}))
+    return;
+  fail(ErrorCode::invalid_argument, "{}: the epilogue's columns are of a tensor {} of {}, but must be ({}, {}) of {}",
+       operation, to_string(tensor.shape()), name(tensor.dtype()), rows, columns.total, name(dtype));
+}
+
 }  // namespace
 
 void check_features(std::string_view operation, const Tensor& features) {
@@ -74,6 +87,7 @@ void check_epilogue(std::string_view operation, const Epilogue& epilogue, DType 
   if (epilogue.shift.defined()) check_vector(operation, "the epilogue's shift", epilogue.shift, out_channels);
   if (epilogue.residual.defined()) check_residual(operation, epilogue.residual, dtype, out_channels, rows);
   check_activation(operation, epilogue.activation);
+  if (epilogue.columns.tensor != nullptr) check_columns(operation, epilogue.columns, dtype, out_channels, rows);
 }
 
 }  // namespace lattice

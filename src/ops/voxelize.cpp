@@ -106,11 +106,11 @@ void check_not_negative(const Tensor& batch) {
 }
 
 /// The bytes of one row of `value`; zero bytes are zero in every type.
-std::vector<std::byte> filled_row(const Tensor& features, float value) {
+PooledVector<std::byte> filled_row(const Tensor& features, float value) {
   const auto channels = static_cast<size_t>(features.size(1));
-  std::vector<std::byte> row(channels * size_of(features.dtype()));
+  PooledVector<std::byte> row(channels * size_of(features.dtype()));
   if (value == 0) return row;
-  const std::vector<float> values(channels, value);
+  const PooledVector<float> values(channels, value);
   std::memcpy(row.data(), Tensor::from(values, {features.size(1)}).to(features.dtype()).raw(), row.size());
   return row;
 }
@@ -157,7 +157,7 @@ Tensor gather_rows(const Tensor& features, std::span<const int32_t> rows, float 
   Tensor result = Tensor::empty(features.dtype(), {static_cast<int64_t>(rows.size()), features.size(1)});
   const size_t row_bytes = static_cast<size_t>(features.size(1)) * size_of(features.dtype());
   if (row_bytes == 0) return result;
-  const std::vector<std::byte> absent = filled_row(features, fill);
+  const PooledVector<std::byte> absent = filled_row(features, fill);
   const auto* const from = static_cast<const std::byte*>(features.raw());
   auto* to = static_cast<std::byte*>(result.mutable_raw());
   for (const int32_t row : rows) {

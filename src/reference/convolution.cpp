@@ -99,6 +99,14 @@ Tensor folded(const std::vector<Fold>& folds, PoolMode mode, DType dtype, Shape 
   return rounded(values, dtype, std::move(shape));
 }
 
+/// Outputs where the epilogue wants them.
+Tensor stored(ReferenceBackend& backend, const Epilogue& epilogue, Tensor y) {
+  if (epilogue.columns.tensor == nullptr) return y;
+  Tensor wide = output_tensor(epilogue.columns, y.dtype(), y.size(0), y.size(1));
+  backend.put(y, epilogue.columns);
+  return wide;
+}
+
 }  // namespace
 
 std::unique_ptr<const PreparedWeight> ReferenceBackend::prepare(const ConvWeight& weight) const {
@@ -124,7 +132,7 @@ Tensor ReferenceBackend::convolve(const Tensor& x, const Relation& relation, con
     add_product(inputs.data() + edge.input * in, expanded, edge.tap, sums.data() + edge.output * out);
   }
   finish(sums, out, epilogue);
-  return rounded(sums, x.dtype(), {relation.output_rows(), out});
+  return stored(*this, epilogue, rounded(sums, x.dtype(), {relation.output_rows(), out}));
 }
 
 Tensor ReferenceBackend::linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) {
@@ -136,7 +144,7 @@ Tensor ReferenceBackend::linear(const Tensor& x, const ConvWeight& weight, const
     add_product(inputs.data() + row * in, expanded, 0, sums.data() + row * out);
   }
   finish(sums, out, epilogue);
-  return rounded(sums, x.dtype(), {rows, out});
+  return stored(*this, epilogue, rounded(sums, x.dtype(), {rows, out}));
 }
 
 Tensor ReferenceBackend::pool(const Tensor& x, const Relation& relation, PoolMode mode) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "activation.h"
 #include "combine.h"
@@ -53,6 +54,15 @@ Tensor ReferenceBackend::cat(const Tensor& lhs, const Tensor& rhs, const JoinedR
     for (int64_t c = 0; c < right_channels; ++c) values.push_back(element(right, right_channels, rhs_row, c));
   }
   return rounded(values, lhs.dtype(), {count, left_channels + right_channels});
+}
+
+void ReferenceBackend::put(const Tensor& x, const Columns& columns) {
+  const size_t element = size_of(x.dtype()), width = at(x.size(1)) * element;
+  const auto* from = static_cast<const std::byte*>(x.raw());
+  auto* const to = static_cast<std::byte*>(columns.tensor->mutable_raw());
+  for (int64_t row = 0; row < x.size(0); ++row, from += width) {
+    std::memcpy(to + at(row * columns.total + columns.first) * element, from, width);
+  }
 }
 
 Tensor ReferenceBackend::activate(const Tensor& x, const Activation& activation) {

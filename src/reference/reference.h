@@ -20,7 +20,7 @@ class ReferenceBackend final : public Backend {
 
   NumberedCoords output_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
                                const std::optional<Triple>& extent, std::string_view operation) override;
-  std::unique_ptr<const Relation> relate(RelationKind kind, const CoordSet& source, const CoordSet& target,
+  std::shared_ptr<const Relation> relate(RelationKind kind, const CoordSet& source, const CoordSet& target,
                                          const ConvGeometry& geometry, const Relation* inverse) override;
 
   std::unique_ptr<const PreparedWeight> prepare(const ConvWeight& weight) const override;
@@ -35,6 +35,7 @@ class ReferenceBackend final : public Backend {
   JoinedRows join(const CoordSet& lhs, const CoordSet& rhs, Join join) override;
   Tensor binary(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows, const BinaryOptions& options) override;
   Tensor cat(const Tensor& lhs, const Tensor& rhs, const JoinedRows* rows) override;
+  void put(const Tensor& x, const Columns& columns) override;
 
   Tensor activate(const Tensor& x, const Activation& activation) override;
   Tensor batch_norm(const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& mean,

@@ -56,7 +56,7 @@ class OutputRows {
     coords_.push_back(coord);
   }
 
-  std::vector<Coord> take() { return std::move(coords_); }
+  PooledVector<Coord> take() { return std::move(coords_); }
 
  private:
   int64_t row() const { return static_cast<int64_t>(coords_.size()); }
@@ -72,11 +72,11 @@ class OutputRows {
   }
 
   std::string_view operation_;
-  std::vector<Coord> coords_;
+  PooledVector<Coord> coords_;
   FirstRows seen_;
 };
 
-std::vector<Coord> forward_coords(const CoordSet& source, const ConvGeometry& geometry, std::string_view operation) {
+PooledVector<Coord> forward_coords(const CoordSet& source, const ConvGeometry& geometry, std::string_view operation) {
   if (geometry.has_unit_stride() && geometry.padding() == Triple(0)) {
     return {source.coords().begin(), source.coords().end()};
   }
@@ -88,8 +88,8 @@ std::vector<Coord> forward_coords(const CoordSet& source, const ConvGeometry& ge
   return outputs.take();
 }
 
-std::vector<Coord> regular_coords(const CoordSet& source, const ConvGeometry& geometry,
-                                  const std::optional<Triple>& extent, std::string_view operation) {
+PooledVector<Coord> regular_coords(const CoordSet& source, const ConvGeometry& geometry,
+                                   const std::optional<Triple>& extent, std::string_view operation) {
   OutputRows outputs(operation);
   for (const Coord& input : source.coords()) {
     for (int64_t tap = 0; tap < geometry.taps(); ++tap) {
@@ -113,8 +113,8 @@ bool keeps_every_row(RelationKind kind, const ConvGeometry& geometry) {
   return kind == RelationKind::generative || geometry.taps_never_meet();
 }
 
-std::vector<Coord> transposed_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
-                                     std::string_view operation) {
+PooledVector<Coord> transposed_coords(RelationKind kind, const CoordSet& source, const ConvGeometry& geometry,
+                                      std::string_view operation) {
   const bool keep = keeps_every_row(kind, geometry);
   if (keep) check_row_count(source.rows() * geometry.taps(), operation);
   OutputRows outputs(operation);
@@ -286,10 +286,10 @@ NumberedCoords ReferenceBackend::output_coords(RelationKind kind, const CoordSet
   }
 }
 
-std::unique_ptr<const Relation> ReferenceBackend::relate(RelationKind kind, const CoordSet& source,
+std::shared_ptr<const Relation> ReferenceBackend::relate(RelationKind kind, const CoordSet& source,
                                                          const CoordSet& target, const ConvGeometry& geometry,
                                                          const Relation* /*inverse*/) {
-  return std::make_unique<ReferenceRelation>(kind, source.rows(), target.rows(), geometry.taps(),
+  return std::make_shared<ReferenceRelation>(kind, source.rows(), target.rows(), geometry.taps(),
                                              edges_of(kind, source, target, geometry));
 }
 

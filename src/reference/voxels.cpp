@@ -74,8 +74,8 @@ std::vector<WeightedVoxel> surrounding_voxels(int32_t batch, const Point& p) {
 Voxels ReferenceBackend::voxelize(const Tensor& points, const Tensor& features, const VoxelizeOptions& options,
                                   const Tensor& batch) {
   const int64_t channels = features.size(1);
-  std::vector<Coord> coords;
-  std::vector<int32_t> point_row, counts;
+  PooledVector<Coord> coords;
+  PooledVector<int32_t> point_row, counts;
   std::vector<double> sums;
   int64_t dropped = 0, out_of_range = 0, beyond_voxels = 0, beyond_points = 0;
   const std::optional<Triple> extent = grid_extent(options);

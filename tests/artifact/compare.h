@@ -45,7 +45,8 @@ inline void expect_as_evaluated(const GraphBuilder& graph, double extra = 0) {
   const oracle::GraphEvaluator expected(graph.graph, graph.weights, graph.inputs);
   for (const BackendKind backend : {BackendKind::cpu, BackendKind::reference}) {
     Session session({.backend = backend, .threads = 1, .numerics = Numerics::float32});
-    const NamedTensors results = model.program().run(session, graph.inputs, expect_relation_known);
+    NamedTensors results;
+    model.program().run(session, graph.inputs, results, expect_relation_known);
     for (size_t i = 0; i < model.outputs().size(); ++i) {
       const std::string& name = model.outputs()[i].name;
       const oracle::Value& value = expected.result(i);

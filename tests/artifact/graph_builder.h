@@ -28,7 +28,7 @@ struct GraphBuilder {
     if (dtype == DType::f16) return ElementType::f16;
     return dtype == DType::i32 ? ElementType::i32 : ElementType::f32;
   }
-  static Type dense_type(DType dtype, std::vector<int64_t> dims) { return TensorType{element(dtype), std::move(dims)}; }
+  static Type dense_type(DType dtype, Shape dims) { return TensorType{element(dtype), std::move(dims)}; }
   static Type sparse_type(DType dtype) { return SparseType{.dtype = element(dtype)}; }
   static Keyword word(std::string mnemonic, std::string value) { return {std::move(mnemonic), std::move(value)}; }
 
@@ -38,7 +38,7 @@ struct GraphBuilder {
   }
 
   ValueId argument(const std::string& name, const Tensor& tensor, Role role = Role::tensor) {
-    std::vector<int64_t> dims(tensor.shape());
+    Shape dims = tensor.shape();
     if (role != Role::sparse_active) dims[0] = kAnySize;
     const ValueId id = value("arg", dense_type(tensor.dtype(), dims));
     graph.arguments.push_back(id);

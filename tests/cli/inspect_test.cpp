@@ -48,6 +48,8 @@ TEST_F(InspectTest, the_plan_tells_what_is_fused_and_what_each_step_holds) {
   for (const auto& step : plan) fields.push_back(step["receptive_field"][0]);
   EXPECT_THAT(fields, ElementsAre(1, 3, 4, 8, 8, 8, 8, 8, nullptr));
   EXPECT_FALSE(plan[1].contains("ms"));
+  EXPECT_EQ(plan[5]["placement"], "into cat %" + plan[6]["value"].get<std::string>() + " columns 0..4");
+  EXPECT_FALSE(plan[1].contains("placement"));
   EXPECT_THAT(run("inspect model --plan").out, HasSubstr("conv3d + batch_norm + activation"));
 }
 

@@ -490,6 +490,7 @@ TEST_P(EveryIsa, FinishesRows) {
                             .scale = is_affine ? scale.data() : nullptr,
                             .shift = is_affine ? shift.data() : nullptr,
                             .residual = has_residual ? residual.data() : nullptr,
+                            .residual_stride = kStride,
                             .negative = negative,
                             .slope = 0.25F,
                             .y = y.data(),

@@ -192,6 +192,10 @@ class OperationErrors : public ::testing::TestWithParam<BackendKind> {
     });
     refuses({operation, "residual", "(6)"},
             [&] { call(with([](Epilogue& e) { e.residual = Tensor::zeros(DType::f32, {6}); })); });
+    Tensor cat;
+    refuses({operation, "3 columns from 2 on", "the 4"}, [&] { call({.columns = {&cat, 2, 4}}); });
+    refuses({operation, "3 columns from -1 on"}, [&] { call({.columns = {&cat, -1, 4}}); });
+    EXPECT_FALSE(cat.defined());
     refuses({operation, "softplus", "beta", "0"},
             [&] { call(with([](Epilogue& e) { e.activation = {.kind = ActivationKind::softplus, .beta = 0}; })); });
   }
@@ -441,8 +445,9 @@ TEST_P(OperationErrors, VoxelizeAndDevoxelize) {
   both(invalid, {"batch", "i64", "i32"}, points, {}, Tensor::zeros(DType::i64, {2}));
   both(invalid, {"batch", "(3)", "(2)"}, points, {}, Tensor::zeros(DType::i32, {3}));
   both(invalid, {"batch", "(2, 1)"}, points, {}, Tensor::zeros(DType::i32, {2, 1}));
-  refuses({"voxelize", "batch -5", "point 1"},
-          [&] { voxelize(session_, points, features, {}, Tensor::from(std::vector<int32_t>{0, -5}, {2})); });
+  refuses({"voxelize", "batch -5", "point 1"}, [&] {
+    voxelize(session_, points, features, {}, Tensor::from(std::vector<int32_t>{0, -5}, {2}));
+  });
   refuses({"voxelize", "features", "f16"}, [&] { voxelize(session_, points, features.to(DType::f16), {}); });
   for (const Shape& bad : {Shape{3, 1}, Shape{2}, Shape{2, 0}}) {
     refuses({"voxelize", "features", to_string(bad), "N = 2"},

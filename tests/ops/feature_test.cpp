@@ -67,6 +67,29 @@ TEST_P(FeatureTest, LinearIsAMatrixProduct) {
   EXPECT_THAT(numbers(linear(session_, x, weight, epilogue)), ElementsAre(0, 9, 8, 7, 12, 0));
 }
 
+TEST_P(FeatureTest, OutputsStandInColumns) {
+  const Tensor x = f32({1, 2, 3, 4}, {2, 2});
+  const ConvWeight weight(f32({1, 0, 2, -1}, {2, 2}));
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+    Tensor wide;
+    Epilogue epilogue = {.residual = f32({10, 20, 30, 40}, {2, 2}).to(dtype), .columns = {&wide, 3, 5}};
+    linear(session_, x.to(dtype), weight, epilogue);
+    epilogue.columns.first = 1;
+    epilogue.residual = {};
+    const Tensor y = linear(session_, x.to(dtype), weight, epilogue);
+    EXPECT_EQ(y.raw(), wide.raw());
+    ASSERT_EQ(wide.shape(), (Shape{2, 5}));
+    const Tensor values = wide.to(DType::f32);
+    for (const int64_t row : {0, 1}) {
+      const float* at = values.data<float>() + row * 5;
+      EXPECT_THAT(std::vector<float>(at + 1, at + 5), row == 0 ? ElementsAre(1, 0, 11, 20) : ElementsAre(3, 2, 33, 42));
+    }
+    expect_error(ErrorCode::invalid_argument, {"linear", "columns", "(2, 5)", "(2, 6)"}, [&] {
+      linear(session_, x.to(dtype), weight, {.columns = {&wide, 0, 6}});
+    });
+  }
+}
+
 TEST_P(FeatureTest, ActivationsFollowTheirFormulas) {
   std::vector<float> values;
   for (int i = -80; i <= 80; ++i) values.push_back(static_cast<float>(i) / 8);

@@ -13,12 +13,13 @@ template <bool IsAffine, bool HasResidual, Negative Below>
 void finish_rows_of(const RowFinish& task) {
   for (int64_t r = 0; r < task.rows; ++r) {
     const float* __restrict sums = task.sums + r * task.sums_stride;
-    const int64_t at = static_cast<int64_t>(task.order[r]) * task.stride;
-    float* __restrict y = task.y + at;
+    const int64_t row = task.order[r];
+    float* __restrict y = task.y + row * task.stride;
+    const float* __restrict residual = task.residual + (HasResidual ? row * task.residual_stride : 0);
     for (int64_t c = 0; c < task.channels; ++c) {
       float sum = sums[c];
       if constexpr (IsAffine) sum = (sum + task.bias[c]) * task.scale[c] + task.shift[c];
-      if constexpr (HasResidual) sum += task.residual[at + c];
+      if constexpr (HasResidual) sum += residual[c];
       if constexpr (Below == Negative::zeroed) sum = sum < 0 ? 0 : sum;
       if constexpr (Below == Negative::sloped) sum = sum < 0 ? sum * task.slope : sum;
       y[c] = sum;

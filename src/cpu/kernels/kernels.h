@@ -104,8 +104,8 @@ enum class Negative : uint8_t { kept, zeroed, sloped };
 
 /// y[order[r]] = activation((sums[r] + bias) * scale + shift + residual[order[r]]), for `channels` channels.
 ///
-/// `bias`, `scale` and `shift` are all there or all null, and `residual` may be null. `y` and `residual` have `stride`
-/// floats a row.
+/// `bias`, `scale` and `shift` are all there or all null, and `residual` may be null. `y` has `stride` floats a row,
+/// and `residual` its own number.
 struct RowFinish {
   const float* sums;
   int64_t sums_stride;
@@ -116,6 +116,7 @@ struct RowFinish {
   const float* scale;
   const float* shift;
   const float* residual;
+  int64_t residual_stride;
   Negative negative;
   float slope;
   float* y;

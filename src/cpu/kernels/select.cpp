@@ -54,6 +54,10 @@ bool has_amx() {
 bool is_zen_1_or_2() {
   return __builtin_cpu_is("znver1") || __builtin_cpu_is("znver2");
 }
+/// What all of the library is compiled for (see cmake/library.cmake), apart from its kernels.
+bool has_x86_64_v2() {
+  return __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.2");
+}
 bool has_avx2() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
 }
@@ -95,6 +99,12 @@ const std::vector<Candidate>& candidates() {
 }  // namespace
 
 SelectedKernels select_kernels() {
+#if defined(__x86_64__)
+  if (!has_x86_64_v2()) {
+    fail(ErrorCode::unsupported,
+         "session: this processor lacks SSE4.2 or POPCNT; lattice is compiled for x86-64-v2, processors since 2009");
+  }
+#endif
   const char* forced = std::getenv("LATTICE_ISA");
   for (const Candidate& candidate : candidates()) {
     if (forced == nullptr ? candidate.available && candidate.is_chosen : candidate.isa == forced) {

@@ -1,0 +1,67 @@
+#include "block_numbers.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <vector>
+
+#include "coord_index.h"
+#include "distinct_coords.h"
+#include "lattice/random.h"
+
+namespace lattice {
+namespace {
+
+Coord block_of(const Coord& c) {
+  return {c.batch, c.x >> 2, c.y >> 2, c.z >> 2};
+}
+
+/// Sets near together, whose blocks fit a bitmap, and far apart, whose blocks are numbered by hash.
+std::vector<std::vector<Coord>> sets() {
+  Random random(7);
+  std::vector<std::vector<Coord>> sets = {{}, {{0, -5, 3, std::numeric_limits<int32_t>::max()}}};
+  for (const uint64_t span : {uint64_t{9}, uint64_t{70}, uint64_t{1000}, uint64_t{1} << 20, uint64_t{1} << 32}) {
+    std::vector<Coord>& coords = sets.emplace_back(2000);
+    const int64_t low =
+        span == uint64_t{1} << 32 ? std::numeric_limits<int32_t>::min() : -static_cast<int64_t>(span) / 3;
+    const auto draw = [&] { return static_cast<int32_t>(low + static_cast<int64_t>(random.next() % span)); };
+    for (Coord& c : coords) c = {static_cast<int32_t>(random.next() % 3), draw(), draw(), draw()};
+  }
+  return sets;
+}
+
+void expect_numbers_of(const std::vector<Coord>& block_of_row, const BlockNumbers& numbers) {
+  const std::set<Coord> distinct(block_of_row.begin(), block_of_row.end());
+  EXPECT_TRUE(std::equal(distinct.begin(), distinct.end(), numbers.blocks.begin(), numbers.blocks.end()));
+  ASSERT_EQ(numbers.of_row.size(), block_of_row.size());
+  for (size_t row = 0; row < block_of_row.size(); ++row) {
+    ASSERT_EQ(numbers.blocks.at(numbers.of_row[row]), block_of_row[row]) << row;
+  }
+}
+
+TEST(BlockNumbers, AreSortedAndLeadFromEachRow) {
+  for (const std::vector<Coord>& coords : sets()) {
+    std::vector<Coord> blocks(coords.size());
+    std::transform(coords.begin(), coords.end(), blocks.begin(), block_of);
+    expect_numbers_of(blocks, BlockNumbers::of(coords));
+    expect_numbers_of(coords, BlockNumbers::of_blocks(coords));
+  }
+}
+
+TEST(DistinctRows, NumberCoordinatesByFirstAppearance) {
+  for (const std::vector<Coord>& coords : sets()) {
+    const DistinctRows rows = DistinctRows::of(coords);
+    DistinctCoords expected;
+    ASSERT_EQ(rows.of_row.size(), coords.size());
+    for (size_t row = 0; row < coords.size(); ++row) ASSERT_EQ(rows.of_row[row], expected.add(coords[row]));
+    EXPECT_EQ(rows.distinct.coords, expected.take());
+    std::vector<Coord> blocks(rows.distinct.coords.size());
+    std::transform(rows.distinct.coords.begin(), rows.distinct.coords.end(), blocks.begin(), block_of);
+    expect_numbers_of(blocks, rows.distinct.blocks);
+  }
+}
+
+}  // namespace
+}  // namespace lattice
