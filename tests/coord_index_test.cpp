@@ -34,7 +34,7 @@ struct Shape {
   uint64_t span;
 };
 
-// Few rows and many, which are sorted in different ways; narrow ranges, and those that need keys of more than 64 bits.
+// Few rows and many; narrow ranges, and wide ones, whose blocks are found by hash.
 const Shape kShapes[] = {{0, 0, 1},
                          {1, 5, 1},
                          {200, -3, 6},
