@@ -16,11 +16,25 @@ namespace {
 
 /// How coordinates lead to blocks, and blocks to themselves.
 struct OfCells {
+  static constexpr bool kHasCells = true;
   static int64_t block(int64_t value) noexcept { return Block::of(value); }
 };
 struct OfBlocks {
+  static constexpr bool kHasCells = false;
   static int64_t block(int64_t value) noexcept { return value; }
 };
+
+/// Gives each row its block's number, and each block the cells of its rows.
+template <typename Of, typename NumberOf>
+void number_rows(std::span<const Coord> coords, BlockNumbers& numbers, const NumberOf& number_of) {
+  if (Of::kHasCells) numbers.cells.resize(numbers.blocks.size());
+  for (size_t row = 0; row < coords.size(); ++row) {
+    const uint32_t number = number_of(numbers.of_row[row]);
+    numbers.of_row[row] = number;
+    const Coord& c = coords[row];
+    if (Of::kHasCells) numbers.cells[number] |= uint64_t{1} << Block::cell(c.x, c.y, c.z);
+  }
+}
 
 template <typename Of>
 Coord block_of(const Coord& c) {
@@ -119,11 +133,10 @@ BlockNumbers number_by_bitmap(std::span<const Coord> coords, const Ranges<Of>& r
       numbers.blocks.push_back(walk.block(word * 64 + static_cast<uint64_t>(std::countr_zero(rest))));
     }
   }
-  for (uint32_t& number : numbers.of_row) {
-    const uint32_t place = number;
+  number_rows<Of>(coords, numbers, [&](uint32_t place) {
     const uint64_t below = held[place >> 6] & ((uint64_t{1} << (place & 63)) - 1);
-    number = before[place >> 6] + static_cast<uint32_t>(std::popcount(below));
-  }
+    return before[place >> 6] + static_cast<uint32_t>(std::popcount(below));
+  });
   return numbers;
 }
 
@@ -142,7 +155,7 @@ BlockNumbers number_by_hash(std::span<const Coord> coords) {
     number[at] = static_cast<uint32_t>(numbers.blocks.size());
     numbers.blocks.push_back(blocks[at]);
   }
-  for (uint32_t& at : numbers.of_row) at = number[at];
+  number_rows<Of>(coords, numbers, [&](uint32_t at) { return number[at]; });
   return numbers;
 }
 

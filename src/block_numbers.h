@@ -8,14 +8,15 @@
 
 namespace lattice {
 
-/// The blocks that a coordinate set touches (see Block), each once, sorted by (batch, x, y, z); and which of them each
-/// row lies in.
+/// The blocks that a coordinate set touches (see Block), each once, sorted by (batch, x, y, z), the cells that it holds
+/// of each, and which block each row lies in.
 struct BlockNumbers {
-  PooledVector<Coord> blocks;     // batch, and blocks of x, y, z
-  PooledVector<uint32_t> of_row;  // a number in `blocks`
+  PooledVector<Coord> blocks = {};     // batch, and blocks of x, y, z
+  PooledVector<uint64_t> cells = {};   // by block, one bit a cell
+  PooledVector<uint32_t> of_row = {};  // a number in `blocks`
 
   static BlockNumbers of(std::span<const Coord> coords);
-  /// The same of what are blocks already, each maybe several times; a row is one of them.
+  /// The same of what are blocks already, each maybe several times, a row each; without cells.
   static BlockNumbers of_blocks(std::span<const Coord> blocks);
 };
 

@@ -30,34 +30,27 @@ int cell_of(const Coord& c) {
 CoordIndex::CoordIndex(std::span<const Coord> coords) : CoordIndex(coords, BlockNumbers::of(coords)) {}
 
 CoordIndex::CoordIndex(std::span<const Coord> coords, BlockNumbers numbers) : block_of_row_(std::move(numbers.of_row)) {
-  sort(coords, numbers.blocks);
+  sort(coords, numbers);
   list_heights();
   place_columns();
 }
 
-void CoordIndex::sort(std::span<const Coord> coords, std::span<const Coord> blocks) {
+void CoordIndex::sort(std::span<const Coord> coords, const BlockNumbers& numbers) {
   const Coord* previous = nullptr;
-  blocks_.reserve(blocks.size() + 1);
-  for (const Coord& at : blocks) {
+  int32_t places = 0;
+  blocks_.reserve(numbers.blocks.size() + 1);
+  for (size_t number = 0; number < numbers.blocks.size(); ++number) {
+    const Coord& at = numbers.blocks[number];
     if (previous == nullptr || at.y != previous->y || at.x != previous->x || at.batch != previous->batch) {
-      columns_.push_back(
-          {.batch = at.batch, .x = at.x, .y = at.y, .first_block = static_cast<int32_t>(blocks_.size())});
+      columns_.push_back({.batch = at.batch, .x = at.x, .y = at.y, .first_block = static_cast<int32_t>(number)});
     }
-    blocks_.push_back({.z = at.z});
+    const uint64_t cells = numbers.cells[number];
+    blocks_.push_back({.cells = cells, .z = at.z, .first = places, .rows = rows_of(cells)});
+    places += std::popcount(cells);
     previous = &at;
   }
   columns_.push_back({.batch = -1, .x = 0, .y = 0, .first_block = static_cast<int32_t>(blocks_.size())});
-  blocks_.push_back({});
-
-  for (size_t row = 0; row < coords.size(); ++row) {
-    blocks_[block_of_row_[row]].cells |= uint64_t{1} << cell_of(coords[row]);
-  }
-  int32_t places = 0;
-  for (Block& block : blocks_) {
-    block.first = places;
-    block.rows = rows_of(block.cells);
-    places += std::popcount(block.cells);
-  }
+  blocks_.push_back({.first = places});
   order_.resize(coords.size());
   cells_.resize(coords.size());
   if (static_cast<size_t>(places) < coords.size()) return sort_copies(coords);

@@ -102,7 +102,7 @@ class CoordIndex {
   }
 
  private:
-  void sort(std::span<const Coord> coords, std::span<const Coord> blocks);
+  void sort(std::span<const Coord> coords, const BlockNumbers& numbers);
   void sort_copies(std::span<const Coord> coords);
   void list_heights();
   void place_columns();

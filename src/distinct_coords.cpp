@@ -50,34 +50,25 @@ void DistinctCoords::resize(int bits) {
 }
 
 DistinctRows DistinctRows::of(std::span<const Coord> coords) {
-  struct Held {
-    uint64_t cells = 0;
-    size_t first = 0;
-  };
   BlockNumbers numbers = BlockNumbers::of(coords);
-  PooledVector<Held> blocks(numbers.blocks.size());
-  for (size_t row = 0; row < coords.size(); ++row) {
-    const Coord& c = coords[row];
-    blocks[numbers.of_row[row]].cells |= uint64_t{1} << Block::cell(c.x, c.y, c.z);
-  }
+  PooledVector<size_t> first(numbers.blocks.size());  // by block: how many coordinates stand before it
   size_t places = 0;
-  for (Held& block : blocks) {
-    block.first = places;
-    places += static_cast<size_t>(std::popcount(block.cells));
+  for (size_t number = 0; number < first.size(); ++number) {
+    first[number] = places;
+    places += static_cast<size_t>(std::popcount(numbers.cells[number]));
   }
   if (places > 0) check_distinct_count(places - 1);
 
-  DistinctRows rows = {.distinct = {.coords = PooledVector<Coord>(places + 1),
-                                    .blocks = {.blocks = {}, .of_row = PooledVector<uint32_t>(places + 1)}},
-                       .of_row = PooledVector<int32_t>(coords.size())};
+  DistinctRows rows = {
+      .distinct = {.coords = PooledVector<Coord>(places + 1), .blocks = {.of_row = PooledVector<uint32_t>(places + 1)}},
+      .of_row = PooledVector<int32_t>(coords.size())};
   PooledVector<int32_t> number_of(places, -1);
   int32_t found = 0;
   for (size_t row = 0; row < coords.size(); ++row) {
     const Coord& c = coords[row];
     const uint32_t number = numbers.of_row[row];
-    const Held& block = blocks[number];
-    const uint64_t below = block.cells & ((uint64_t{1} << Block::cell(c.x, c.y, c.z)) - 1);
-    int32_t& known = number_of[block.first + static_cast<size_t>(std::popcount(below))];
+    const uint64_t below = numbers.cells[number] & ((uint64_t{1} << Block::cell(c.x, c.y, c.z)) - 1);
+    int32_t& known = number_of[first[number] + static_cast<size_t>(std::popcount(below))];
     // Written in any case, behind what was found so far.
     rows.distinct.coords[static_cast<size_t>(found)] = c;
     rows.distinct.blocks.of_row[static_cast<size_t>(found)] = number;
@@ -89,6 +80,7 @@ DistinctRows DistinctRows::of(std::span<const Coord> coords) {
   rows.distinct.coords.resize(places);
   rows.distinct.blocks.of_row.resize(places);
   rows.distinct.blocks.blocks = std::move(numbers.blocks);
+  rows.distinct.blocks.cells = std::move(numbers.cells);
   return rows;
 }
 

@@ -45,7 +45,13 @@ TEST(BlockNumbers, AreSortedAndLeadFromEachRow) {
   for (const std::vector<Coord>& coords : sets()) {
     std::vector<Coord> blocks(coords.size());
     std::transform(coords.begin(), coords.end(), blocks.begin(), block_of);
-    expect_numbers_of(blocks, BlockNumbers::of(coords));
+    const BlockNumbers numbers = BlockNumbers::of(coords);
+    expect_numbers_of(blocks, numbers);
+    PooledVector<uint64_t> cells(numbers.blocks.size());
+    for (size_t row = 0; row < coords.size(); ++row) {
+      cells[numbers.of_row[row]] |= uint64_t{1} << Block::cell(coords[row].x, coords[row].y, coords[row].z);
+    }
+    EXPECT_EQ(numbers.cells, cells);
     expect_numbers_of(coords, BlockNumbers::of_blocks(coords));
   }
 }

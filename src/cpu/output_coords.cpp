@@ -209,7 +209,8 @@ class Outputs {
   NumberedCoords take() {
     coords_.resize(count_);
     numbers_.resize(count_);
-    return {std::move(coords_), {.blocks = reached_.take_blocks(), .of_row = std::move(numbers_)}};
+    return {std::move(coords_),
+            {.blocks = reached_.take_blocks(), .cells = std::move(cells_), .of_row = std::move(numbers_)}};
   }
 
  private:
