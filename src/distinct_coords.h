@@ -45,8 +45,8 @@ class DistinctCoords {
   int shift_ = 0;                // 64 - bits of a slot
 };
 
-/// The distinct ones of many coordinates, in order of first appearance, and which of them each one is. Many times in a
-/// row it cannot be foreseen whether a coordinate is a new one: nothing here depends on it but what is counted.
+/// The distinct ones of many coordinates, in order of first appearance, and which of them each one is. Whether a
+/// coordinate is a new one cannot be foreseen, so nothing here branches on it.
 struct DistinctRows {
   NumberedCoords distinct;
   PooledVector<int32_t> of_row;

@@ -24,11 +24,7 @@
 namespace lattice {
 namespace {
 
-#if defined(LATTICE_ADDRESS_SANITIZER) || defined(LATTICE_THREAD_SANITIZER)
-constexpr bool kKeeps = false;
-#else
-constexpr bool kKeeps = true;
-#endif
+constexpr bool kKeeps = !kMemoryIsWatched;
 
 constexpr size_t kLine = 64, kPage = 4096;
 constexpr size_t kSteps = 8;                      // classes for each power of two

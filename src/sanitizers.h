@@ -13,3 +13,14 @@
 #define LATTICE_THREAD_SANITIZER 1
 #endif
 #endif
+
+namespace lattice {
+
+/// Whether a sanitizer must see the lifetime of every block of memory.
+#if defined(LATTICE_ADDRESS_SANITIZER) || defined(LATTICE_THREAD_SANITIZER)
+inline constexpr bool kMemoryIsWatched = true;
+#else
+inline constexpr bool kMemoryIsWatched = false;
+#endif
+
+}  // namespace lattice

@@ -16,11 +16,7 @@
 namespace lattice {
 namespace {
 
-#if defined(LATTICE_ADDRESS_SANITIZER) || defined(LATTICE_THREAD_SANITIZER)
-constexpr bool kKeeps = false;
-#else
-constexpr bool kKeeps = true;
-#endif
+constexpr bool kKeeps = !kMemoryIsWatched;
 
 // Destroyed after main: its memory returns to a pool that must still be there.
 const Tensor outlives_main = Tensor::zeros(DType::f32, {100000});

@@ -153,13 +153,7 @@ class Network {
   }
   ValueId on_features(const std::string& name, ValueId x, int64_t channels, std::vector<ValueId> more,
                       const Attributes& attributes) {
-    const auto parts = graph_.operation(
-        "sparse.decompose", {x},
-        {GraphBuilder::dense_type(DType::i32, {kAnySize, 4}),
-         GraphBuilder::dense_type(DType::f32, {kAnySize, channels}), GraphBuilder::dense_type(DType::i32, {1})});
-    more.insert(more.begin(), parts[1]);
-    return graph_.sparse("sparse.with_features", {x, graph_.dense(name, more, DType::f32, kChannels, attributes)},
-                         DType::f32);
+    return graph_.on_features(name, x, DType::f32, channels, std::move(more), kChannels, attributes);
   }
 
   int64_t bits_;

@@ -71,6 +71,17 @@ struct GraphBuilder {
     return operation(name, std::move(operands), {dense_type(dtype, {kAnySize, channels})}, std::move(attributes))[0];
   }
 
+  /// A dense operation on the features of a sparse value: decompose, the operation with `more` operands, with_features.
+  ValueId on_features(const std::string& name, ValueId x, DType dtype, int64_t in_channels, std::vector<ValueId> more,
+                      int64_t out_channels, std::map<std::string, Attribute, std::less<>> attributes = {}) {
+    const auto parts = operation("sparse.decompose", {x},
+                                 {dense_type(DType::i32, {kAnySize, 4}), dense_type(dtype, {kAnySize, in_channels}),
+                                  dense_type(DType::i32, {1})});
+    more.insert(more.begin(), parts[1]);
+    const ValueId y = dense(name, std::move(more), dtype, out_channels, std::move(attributes));
+    return sparse("sparse.with_features", {x, y}, dtype);
+  }
+
   /// A sparse input of logical coordinates, with `padding` rows behind it.
   ValueId sparse_input(const std::string& name, const std::vector<Coord>& coords, const Tensor& features,
                        const Integers& stride = {1, 1, 1}, int64_t padding = 0) {

@@ -46,14 +46,9 @@ class PlacementTest : public ::testing::Test {
             channels};
   }
   Value linear(Value x, int64_t channels) {
-    const auto parts = graph_.operation(
-        "sparse.decompose", {x.id},
-        {GraphBuilder::dense_type(DType::i32, {kAnySize, 4}), GraphBuilder::dense_type(dtype_, {kAnySize, x.channels}),
-         GraphBuilder::dense_type(DType::i32, {1})});
     const ValueId w =
         graph_.dense_weight(key(), "linear", "linear_o_i", random_tensor(random_, {channels, x.channels}, dtype_));
-    const ValueId y = graph_.dense("linear", {parts[1], w}, dtype_, channels);
-    return {graph_.sparse("sparse.with_features", {x.id, y}, dtype_), channels};
+    return {graph_.on_features("linear", x.id, dtype_, x.channels, {w}, channels), channels};
   }
   Value sum(Value lhs, Value rhs) {
     return {graph_.sparse("sparse.binary", {lhs.id, rhs.id}, dtype_,

@@ -49,16 +49,9 @@ class ProgramTest : public ::testing::Test {
     return graph_.sparse("subm_conv3d", {x, kernel(key, ins, outs), vector(key + ".bias", outs)}, DType::f32,
                          subm(kThree));
   }
-  /// What a dense operation does to the features of a sparse value: decompose, the operation, with_features.
   ValueId on_features(const std::string& name, ValueId x, int64_t channels, std::vector<ValueId> more,
                       const Attributes& attributes) {
-    const auto parts = graph_.operation(
-        "sparse.decompose", {x},
-        {GraphBuilder::dense_type(DType::i32, {kAnySize, 4}),
-         GraphBuilder::dense_type(DType::f32, {kAnySize, channels}), GraphBuilder::dense_type(DType::i32, {1})});
-    more.insert(more.begin(), parts[1]);
-    const ValueId y = graph_.dense(name, more, DType::f32, channels, attributes);
-    return graph_.sparse("sparse.with_features", {x, y}, DType::f32);
+    return graph_.on_features(name, x, DType::f32, channels, std::move(more), channels, attributes);
   }
   ValueId norm(const std::string& key, ValueId x, int64_t channels) {
     return on_features("batch_norm", x, channels,

@@ -80,13 +80,7 @@ class SmallNetwork {
 
   ValueId on_features(ValueId x, const std::string& name, std::vector<ValueId> more,
                       const std::map<std::string, Attribute, std::less<>>& attributes) {
-    const auto parts = graph_.operation(
-        "sparse.decompose", {x},
-        {GraphBuilder::dense_type(DType::i32, {kAnySize, 4}),
-         GraphBuilder::dense_type(DType::f32, {kAnySize, channels_}), GraphBuilder::dense_type(DType::i32, {1})});
-    more.insert(more.begin(), parts[1]);
-    return graph_.sparse("sparse.with_features", {x, graph_.dense(name, more, DType::f32, channels_, attributes)},
-                         DType::f32);
+    return graph_.on_features(name, x, DType::f32, channels_, std::move(more), channels_, attributes);
   }
 
   int64_t channels_;

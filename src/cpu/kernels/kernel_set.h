@@ -15,14 +15,14 @@ template <typename V>
 constexpr IntegerRoute pair_route() {
   return {.activation_bytes = 2,
           .quantize = quantize_rows<WideActivations>,
-          .codes = {.code_bytes = 2, .decode = decode_pairs<V>, .product = packed_product<V, PairStep<V>>}};
+          .codes = {.code_bytes = 2, .decode = decode_pairs<V>, .product = packed_product<V, IntegerStep<V, 2>>}};
 }
 
 template <typename V>
 constexpr IntegerRoute quad_route() {
   return {.activation_bytes = 1,
           .quantize = quantize_rows<BytePlanes<1>>,
-          .codes = {.code_bytes = 1, .decode = decode_quads<V>, .product = packed_product<V, QuadStep<V>>}};
+          .codes = {.code_bytes = 1, .decode = decode_quads<V>, .product = packed_product<V, IntegerStep<V, 4>>}};
 }
 
 template <typename V>

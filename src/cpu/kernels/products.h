@@ -54,32 +54,20 @@ struct WordStep {
   static Factor broadcast(Element value) { return V::broadcast_int(value); }
 };
 
-template <typename V>
+/// Two integers of 16 bits, or four of 8.
+template <typename V, int64_t Channels>
 struct IntegerStep : WordStep<V> {
+  using typename WordStep<V>::Factor;
   using Sum = typename V::Ints;
+  static constexpr int64_t kChannels = Channels;
   static Sum zero() { return V::zero_ints(); }
-};
-
-/// Two integers of 16 bits.
-template <typename V>
-struct PairStep : IntegerStep<V> {
-  using typename IntegerStep<V>::Sum, typename IntegerStep<V>::Factor;
-  static constexpr int64_t kChannels = 2;
   static void add(Sum& sum, Factor values, Factor codes) {
     V::keep_in_register(sum);
-    sum = V::dot_pairs(sum, values, codes);
-    V::keep_in_register(sum);
-  }
-};
-
-/// Four of 8 bits.
-template <typename V>
-struct QuadStep : IntegerStep<V> {
-  using typename IntegerStep<V>::Sum, typename IntegerStep<V>::Factor;
-  static constexpr int64_t kChannels = 4;
-  static void add(Sum& sum, Factor values, Factor codes) {
-    V::keep_in_register(sum);
-    sum = V::dot_quads(sum, values, codes);
+    if constexpr (Channels == 2) {
+      sum = V::dot_pairs(sum, values, codes);
+    } else {
+      sum = V::dot_quads(sum, values, codes);
+    }
     V::keep_in_register(sum);
   }
 };

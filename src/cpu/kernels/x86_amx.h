@@ -152,15 +152,25 @@ void multiply_bf16_tiles(TileBlock& block, const uint8_t* panel, int64_t width, 
   settle_memory();
 }
 
+/// What a group's products are scaled with, in N tiles of output channels from `column` on.
+template <int N>
+struct GroupFactors {
+  Avx512::Vector scales[N], biases[N];
+
+  [[gnu::always_inline]] GroupFactors(const PackedProduct& task, int64_t group, int64_t column) {
+    const int64_t first = group * task.edges.width + column;
+    unrolled<N>([&](auto n) __attribute__((always_inline)) {
+      scales[n] = Avx512::load(task.scales + first + n * Avx512::kLanes);
+      biases[n] = Avx512::load(task.biases + first + n * Avx512::kLanes);
+    });
+  }
+};
+
 /// Adds the products of `count` edges, scaled, to their sums from `column` on.
 template <int Planes, int N>
 void add_products(const PackedProduct& task, const TileBlock& block, int64_t count, int64_t group, int64_t column) {
   using V = Avx512;
-  V::Vector scales[N], biases[N];
-  unrolled<N>([&](auto n) __attribute__((always_inline)) {
-    scales[n] = V::load(task.scales + group * task.edges.width + column + n * V::kLanes);
-    biases[n] = V::load(task.biases + group * task.edges.width + column + n * V::kLanes);
-  });
+  const GroupFactors<N> factors(task, group, column);
   for (int64_t r = 0; r < count; ++r) {
     const V::Vector row_scale = V::broadcast(block.row_scales[r]);
     const V::Vector row_sum = V::broadcast(block.row_sums[r]);
@@ -172,7 +182,8 @@ void add_products(const PackedProduct& task, const TileBlock& block, int64_t cou
         const V::Ints low = V::load_ints(block.integers[2 + n] + r * kTileColumns);
         product = _mm512_add_epi32(_mm512_slli_epi32(product, 8), low);
       }
-      const V::Vector scaled = V::multiply_add(V::to_floats(product), scales[n], V::multiply(row_sum, biases[n]));
+      const V::Vector scaled =
+          V::multiply_add(V::to_floats(product), factors.scales[n], V::multiply(row_sum, factors.biases[n]));
       V::store(sums + kOffset, V::multiply_add(row_scale, scaled, V::load(sums + kOffset)));
     });
   }
@@ -183,18 +194,14 @@ template <int N>
 void add_bf16_products(const PackedProduct& task, const TileBlock& block, int64_t count, int64_t group,
                        int64_t column) {
   using V = Avx512;
-  V::Vector scales[N], biases[N];
-  unrolled<N>([&](auto n) __attribute__((always_inline)) {
-    scales[n] = V::load(task.scales + group * task.edges.width + column + n * V::kLanes);
-    biases[n] = V::load(task.biases + group * task.edges.width + column + n * V::kLanes);
-  });
+  const GroupFactors<N> factors(task, group, column);
   for (int64_t r = 0; r < count; ++r) {
     const V::Vector row_sum = V::broadcast(block.row_sums[r]);
     float* sums = block.sums[r] + column;
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
       constexpr int64_t kOffset = n * V::kLanes;
-      const V::Vector biased = V::multiply_add(row_sum, biases[n], V::load(sums + kOffset));
-      V::store(sums + kOffset, V::multiply_add(V::load(block.floats[n] + r * kTileColumns), scales[n], biased));
+      const V::Vector biased = V::multiply_add(row_sum, factors.biases[n], V::load(sums + kOffset));
+      V::store(sums + kOffset, V::multiply_add(V::load(block.floats[n] + r * kTileColumns), factors.scales[n], biased));
     });
   }
 }
