@@ -26,7 +26,7 @@ namespace {
 
 constexpr bool kKeeps = !kMemoryIsWatched;
 
-constexpr size_t kLine = 64, kPage = 4096;
+constexpr size_t kLine = 64, kPage = 4096, kHugePage = size_t{2} << 20;
 constexpr size_t kSteps = 8;                      // classes for each power of two
 constexpr size_t kLargerClasses = kSteps;         // a kept block serves what is smaller by up to a half
 constexpr size_t kMostHeadless = kSteps * kLine;  // up to here classes are lines, and serve their own size alone
@@ -266,6 +266,17 @@ void* system_block(size_t alignment, size_t bytes) noexcept {
   return std::aligned_alloc(alignment, bytes);
 }
 
+/// Of whole pages, on huge ones where they fit and the system has them: a scan's rows are read in no order, each on a
+/// page of its own, and the processor knows the places of few.
+void* system_pages(size_t bytes) noexcept {
+  if (bytes < kHugePage) return system_block(kPage, bytes);
+  void* const block = system_block(kHugePage, bytes);
+#ifdef __linux__
+  if (block != nullptr) madvise(block, bytes, MADV_HUGEPAGE);  // where refused, small pages do
+#endif
+  return block;
+}
+
 void* behind_head(Head* head) noexcept {
   return head == nullptr ? nullptr : reinterpret_cast<std::byte*>(head) + kLine;
 }
@@ -274,7 +285,7 @@ Head* take_large(size_t bytes) noexcept {
   LargeHead* head = pool.large.take(bytes);
   if (head == nullptr) {
     const size_t size = bytes_of(class_of(bytes));
-    void* const block = system_block(kPage, size);
+    void* const block = system_pages(size);
     if (block == nullptr) return nullptr;
     head = new (block) LargeHead{{size}};
     pool.large.add(*head);

@@ -36,6 +36,11 @@ class LayerProduct {
   LayerProduct(const LayerInput& input, int64_t channels, const PanelWeight& weight, const Kernels& kernels)
       : input_(input), channels_(channels), weight_(weight), kernels_(kernels) {}
 
+  /// What `multiply` reads of the weight.
+  std::span<const std::byte> weights(int64_t tap, const Panel& panel) const {
+    return weight_.stored(tap, panel);
+  }
+
   void multiply(int64_t tap, const Panel& panel, const TapEdges& edges, TaskScratch& scratch) const {
     if (input_.bf16_rows().x != nullptr) return multiply_bf16(tap, panel, edges);
     const PackedRows& rows = input_.packed_rows();
@@ -112,6 +117,7 @@ class LayerProduct {
     taken.input = scratch.taken_input.data();
     taken.slot = scratch.taken_slot.data();
     taken.count = static_cast<int64_t>(scratch.taken_input.size());
+    taken.following = exact.following = 0;  // they stand behind `edges`
     exact.input = scratch.exact_input.data();
     exact.slot = scratch.exact_slot.data();
     exact.count = static_cast<int64_t>(scratch.exact_input.size());
@@ -145,15 +151,23 @@ void convolve_tiles(int64_t output_rows, const PanelWeight& weight, const LayerP
     auto* sums = scratch.sums.take<float>(rows * width);
     std::fill_n(sums, rows * width, 0.0F);
     int64_t edge = 0;
-    for (const auto& [tap, count] : tile.runs) {
-      for (const Panel& panel : panels) {
+    for (size_t r = 0; r < tile.runs.size(); ++r) {
+      const auto& [tap, count] = tile.runs[r];
+      for (size_t p = 0; p < panels.size(); ++p) {
+        const Panel& panel = panels[p];
+        const std::span<const std::byte> next = p + 1 < panels.size()      ? product.weights(tap, panels[p + 1])
+                                                : r + 1 < tile.runs.size() ? product.weights(tile.runs[r + 1].tap, panels[0])
+                                                                           : std::span<const std::byte>();
         product.multiply(tap, panel,
                          {.input = tile.input + edge,
                           .slot = tile.slot + edge,
                           .count = count,
                           .width = panel.width,
                           .sums = sums + (panel.first - first),
-                          .sums_stride = width},
+                          .sums_stride = width,
+                          .following = tile.edges - edge - count,
+                          .next = next.data(),
+                          .next_bytes = static_cast<int64_t>(next.size())},
                          scratch);
       }
       edge += count;
@@ -201,7 +215,8 @@ Tensor CpuBackend::linear(const Tensor& x, const ConvWeight& weight, const Epilo
     return TiledRelation::Tile{.order = {row_numbers.data() + first, static_cast<size_t>(count)},
                                .runs = {count == kTileRows ? &whole_tile : &last_tile, 1},
                                .input = row_numbers.data() + first,
-                               .slot = slots.data()};
+                               .slot = slots.data(),
+                               .edges = count};
   });
 }
 

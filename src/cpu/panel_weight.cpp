@@ -61,6 +61,13 @@ PanelCodes PanelWeight::codes(int64_t tap, const Panel& panel) const noexcept {
           .width = panel.width};
 }
 
+std::span<const std::byte> PanelWeight::stored(int64_t tap, const Panel& panel) const noexcept {
+  const Tensor& elements = is_packed() ? words_ : floats_;
+  const int64_t column_bytes = (is_packed() ? word_rows_ : padded_channels_) * size_of(elements.dtype());
+  const auto* begin = static_cast<const std::byte*>(elements.raw());
+  return {begin + (tap * padded_out_ + panel.first) * column_bytes, static_cast<size_t>(panel.width * column_bytes)};
+}
+
 /// visit(tap, output channel, start of its panel in columns, its lane, the panel's width).
 template <typename Visit>
 void PanelWeight::for_columns(const Visit& visit) const {

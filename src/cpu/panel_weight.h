@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <span>
 #include <vector>
 
 #include "backend.h"
@@ -36,6 +38,8 @@ class PanelWeight final : public PreparedWeight {
   const uint32_t* bf16_pairs(int64_t tap, const Panel& panel) const noexcept;
   /// A packed weight's, to be decoded.
   PanelCodes codes(int64_t tap, const Panel& panel) const noexcept;
+  /// The elements of whichever of these there is, but for scales and biases.
+  std::span<const std::byte> stored(int64_t tap, const Panel& panel) const noexcept;
 
  private:
   /// `ChannelsAWord` of a column's channels lie side by side.

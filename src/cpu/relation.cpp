@@ -61,7 +61,8 @@ TiledRelation::Tile TiledRelation::tile(int64_t index) const noexcept {
   return {.order = {order_.data() + first, static_cast<size_t>(std::min(kTileRows, output_rows() - first))},
           .runs = {piece.runs.data() + piece.run_begin[at], piece.runs.data() + piece.run_begin[at + 1]},
           .input = piece.input.data() + piece.edge_begin[at],
-          .slot = piece.slot.data() + piece.edge_begin[at]};
+          .slot = piece.slot.data() + piece.edge_begin[at],
+          .edges = piece.edge_begin[at + 1] - piece.edge_begin[at]};
 }
 
 EdgeList TiledRelation::edge_list() const {

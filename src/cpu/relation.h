@@ -45,6 +45,7 @@ class TiledRelation final : public Relation {
     std::span<const Run> runs;
     const int32_t* input;
     const uint16_t* slot;
+    int64_t edges;
   };
 
   /// `order` is the output row at each position: tile t covers positions t*kTileRows and on. Every piece but the last

@@ -11,6 +11,9 @@ namespace lattice::cpu {
 ///
 /// `sums` has `sums_stride` floats a row, of which `width` are added to. `width` is a multiple of the kernel's lanes,
 /// at most its panel_width. No slot occurs twice.
+///
+/// The rest is what a kernel may fetch meanwhile: behind the inputs of these edges stand `following` ones of the
+/// products to come, and the next of these reads `next_bytes` of weights at `next`.
 struct TapEdges {
   const int32_t* input;
   const uint16_t* slot;
@@ -18,6 +21,9 @@ struct TapEdges {
   int64_t width;
   float* sums;
   int64_t sums_stride;
+  int64_t following = 0;
+  const void* next = nullptr;
+  int64_t next_bytes = 0;
 };
 
 /// sums[slot[e]] += x[input[e]] @ panel, summed in float32.

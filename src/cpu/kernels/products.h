@@ -32,6 +32,40 @@ template <typename V, int N = V::kVectors, typename Panel>
   panel(std::integral_constant<int, N>{});
 }
 
+inline constexpr int64_t kLine = 64;  // bytes of a cache's
+
+/// Fetches the weights of the next product into the second-level cache, a share with each block of rows: what comes
+/// from farther then comes while this product is busy.
+class NextWeights {
+ public:
+  /// Over so many blocks of rows.
+  NextWeights(const TapEdges& edges, int64_t blocks)
+      : at_(static_cast<const char*>(edges.next)),
+        end_(at_ + edges.next_bytes),
+        share_((edges.next_bytes / blocks + kLine) / kLine * kLine) {}
+
+  [[gnu::always_inline]] void fetch_share() {
+    const char* const end = end_ - at_ < share_ ? end_ : at_ + share_;
+    for (; at_ < end; at_ += kLine) __builtin_prefetch(at_, 0, 2);
+  }
+
+ private:
+  const char *at_, *end_;
+  int64_t share_;
+};
+
+/// Fetches `bytes` at x of the R edges behind a block of R, rows of which are `stride` bytes apart: inputs are anywhere
+/// in memory, which no hardware foresees.
+template <int R>
+[[gnu::always_inline]] inline void fetch_next_rows(const TapEdges& edges, int64_t first, const void* x, int64_t stride,
+                                                   int64_t bytes) {
+  if (first + 2 * R > edges.count + edges.following) return;
+  unrolled<R>([&](auto r) __attribute__((always_inline)) {
+    const char* row = static_cast<const char*>(x) + edges.input[first + R + r] * stride;
+    for (int64_t b = 0; b < bytes; b += kLine) __builtin_prefetch(row + b);
+  });
+}
+
 /// A step of a product's inner loop: an element of each row, which holds one channel or more, times a vector of the
 /// panel's. This one is a channel in float32.
 template <typename V>
@@ -116,6 +150,9 @@ template <typename V, typename Step, int R, int N>
     sums[r] = task.edges.sums + task.edges.slot[first + r] * task.edges.sums_stride;
     unrolled<N>([&](auto n) __attribute__((always_inline)) { acc[r * N + n] = V::load(sums[r] + n * V::kLanes); });
   });
+  constexpr int64_t kStepBytes = sizeof(typename Step::Element);
+  fetch_next_rows<R>(task.edges, first, static_cast<const typename Step::Element*>(task.x) + begin,
+                     task.x_stride / Step::kChannels * kStepBytes, steps * kStepBytes);
   const auto* panel = static_cast<const typename Step::Element*>(task.panel) + begin * (N * V::kLanes);
   add_steps<V, Step, R, N>(acc, x, panel, steps);
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
@@ -126,12 +163,17 @@ template <typename V, typename Step, int R, int N>
 template <typename V, typename Step>
 void float_product(const FloatProduct& task) {
   const int64_t all_steps = task.channels / Step::kChannels;
+  const int64_t passes = (all_steps + kPassSteps<V> - 1) / kPassSteps<V>;
   for_vectors<V>(task.edges.width, [&](auto n) {
+    constexpr int kRows = V::rows(n);
+    NextWeights next(task.edges, passes * (task.edges.count / kRows + 1));
     for (int64_t begin = 0; begin < all_steps; begin += kPassSteps<V>) {
       const int64_t left = all_steps - begin;
       const int64_t steps = left < kPassSteps<V> ? left : kPassSteps<V>;
-      for_row_blocks<V::rows(n)>(
-          task.edges.count, [&](auto r, int64_t first) { multiply_floats<V, Step, r, n>(task, first, begin, steps); });
+      for_row_blocks<kRows>(task.edges.count, [&](auto r, int64_t first) {
+        next.fetch_share();
+        multiply_floats<V, Step, r, n>(task, first, begin, steps);
+      });
     }
   });
 }
