@@ -213,6 +213,21 @@ double error_of(const Json& given, const char* key) {
   return given.contains(key) ? given.at(key).get<double>() : 0;
 }
 
+/// What each case runs on: the plain loops, and every way to multiply packed weights, each within its own bound. What
+/// automatic takes depends on the machine; the others are those of every machine.
+std::vector<SessionOptions> tested_sessions() {
+  std::vector<SessionOptions> tested = {{.backend = BackendKind::reference}};
+  for (const Numerics numerics : {Numerics::float32, Numerics::int16, Numerics::int8, Numerics::automatic}) {
+    tested.push_back({.backend = BackendKind::cpu, .numerics = numerics});
+  }
+  return tested;
+}
+
+std::string description(const SessionOptions& options) {
+  if (options.backend == BackendKind::reference) return "reference";
+  return "cpu, " + std::string(name(options.numerics));
+}
+
 void check_layer_case(const Json& given, const SafetensorsFile& file) {
   const int64_t rows = given.at("active_rows");
   if (file.contains("in_active_rows")) {
@@ -233,17 +248,20 @@ void check_layer_case(const Json& given, const SafetensorsFile& file) {
 
   const EdgeList edges = golden_edges(file, rows);
   const int64_t out_rows = given.at("out_rows");
-  const Oracle floating = convolve_oracle(x.features(), edges, out_rows, oracle_weight(weight), bias);
-  const Oracle quantized = convolve_oracle(x.features(), edges, out_rows, oracle_weight(packed), bias);
-  const Oracle rounded = convolve_oracle(x.features(), edges, out_rows, oracle_weight(packed.dequantize()), bias);
-  const double quantized_error = error_of(given, "q_max_abs_err_vs_f64_wdeq") + distance(quantized, rounded);
+  const auto oracle = [&](const OracleWeight& of, Numerics numerics) {
+    return convolve_oracle(x.features(), edges, out_rows, of, bias, numerics);
+  };
+  const Oracle floating = oracle(oracle_weight(weight), Numerics::float32);
+  const Oracle exact = oracle(oracle_weight(packed), Numerics::float32);
+  const Oracle rounded = oracle(oracle_weight(packed.dequantize()), Numerics::float32);
+  const double quantized_error = error_of(given, "q_max_abs_err_vs_f64_wdeq") + distance(exact, rounded);
   // The generator rounds features to the type of the scales, so that this case's vector is of another convolution.
   const bool features_rounded = x.dtype() == DType::f32 && packed.scales().dtype() == DType::f16;
   const Tensor quantized_vector = features_rounded ? Tensor() : tensor_or_none(file, "out_feats_q");
 
-  for (const BackendKind backend : {BackendKind::reference, BackendKind::cpu}) {
-    SCOPED_TRACE(backend == BackendKind::cpu ? "cpu" : "reference");
-    Session session({.backend = backend});
+  for (const SessionOptions& options : tested_sessions()) {
+    SCOPED_TRACE(description(options));
+    Session session(options);
     check_relation(session, x, tested, target, given, file, edges);
     const SparseTensor y = tested.floating(session, x, target), yq = tested.quantized(session, x, target);
     for (const SparseTensor& output : {y, yq}) {
@@ -253,26 +271,30 @@ void check_layer_case(const Json& given, const SafetensorsFile& file) {
       EXPECT_EQ(output.dtype(), x.dtype());
     }
     check_features(y, floating, tensor_or_none(file, "out_feats_fp"), error_of(given, "fp_max_abs_err_vs_f64"));
+    const Oracle quantized = oracle(oracle_weight(packed), session.numerics(x.dtype()));
     check_features(yq, quantized, quantized_vector, quantized_error);
   }
 }
 
 /// One module of a chain on the vector's own input, so that only this module's rounding is between us and the vector.
-/// The generator's sums are float32 as well: it may be off the oracle by the same bound, and so we by twice that off
-/// it.
+/// The generator's sums are float32: it may be off the oracle by the bound of those, and so we by both bounds off it.
 void check_stage_features(Session& session, const SparseTensor& x, const Module& module, const Support& target,
                           const Relation& relation, const OracleWeight& weight, const Tensor& bias,
                           const Tensor& vector) {
   const SparseTensor y = module(session, x, target);
-  const Oracle oracle = convolve_oracle(x.features(), relation.edge_list(), relation.output_rows(), weight, bias);
-  EXPECT_TRUE(within(y.features(), oracle)) << "against the oracle";
-  EXPECT_TRUE(within(y.features(), oracle, vector, 0, 2)) << "against the vector";
+  const auto oracle = [&](Numerics numerics) {
+    return convolve_oracle(x.features(), relation.edge_list(), relation.output_rows(), weight, bias, numerics);
+  };
+  const Oracle ours = oracle(session.numerics(x.dtype()));
+  EXPECT_TRUE(within(y.features(), ours)) << "against the oracle";
+  EXPECT_TRUE(within(y.features(), widened(ours, oracle(Numerics::float32)), vector)) << "against the vector";
 }
 
 /// A small U-Net, each stage fed by the one before it; `uptarget` takes the output of `mid` and has no weight of its
 /// own.
-void check_chain_case(const Json& given, const SafetensorsFile& file, BackendKind backend) {
-  Session session({.backend = backend});
+void check_chain_case(const Json& given, const SafetensorsFile& file, const SessionOptions& options) {
+  SCOPED_TRACE(description(options));
+  Session session(options);
   const SparseTensor input(file.tensor("in_coords"), file.tensor("in_feats"));
   SparseTensor x = input, xq = input, mid = input;
   for (const Json& stage : given.at("stages")) {
@@ -318,8 +340,7 @@ int check_cases(const std::filesystem::path& folder) {
     }
     const SafetensorsFile file = SafetensorsFile::open(path);
     if (given.at("op") == "chain") {
-      check_chain_case(given, file, BackendKind::reference);
-      check_chain_case(given, file, BackendKind::cpu);
+      for (const SessionOptions& options : tested_sessions()) check_chain_case(given, file, options);
     } else {
       check_layer_case(given, file);
     }

@@ -12,6 +12,7 @@
 #include "cpu/forced_isa.h"
 #include "lattice/error.h"
 #include "lattice/feature.h"
+#include "quantization_step.h"
 #include "random_geometry.h"
 
 namespace lattice {
@@ -142,14 +143,6 @@ double sum_bound(const Sum& sum, double roundoff) {
   return static_cast<double>(sum.terms + 4) * roundoff * sum.magnitude;
 }
 
-/// What rounding an activation changes, as a part of its group's largest: half a step of 32767 or of 127, and 2^-14
-/// more for the rounding of the scale and of the quotient.
-double quantization_step(const RandomCase& random, Numerics numerics) {
-  const bool are_integers = numerics == Numerics::int16 || numerics == Numerics::int8;
-  if (!random.weight.is_packed() || !are_integers) return 0;
-  return (numerics == Numerics::int8 ? 0.5 / 127 : 0x1p-16) * (1 + 0x1p-14);
-}
-
 /// float32 accumulators, of which 16-bit outputs are rounded once more; activations that were rounded to integers.
 double cpu_bound(const Sum& sum, double y, DType dtype, double step) {
   return sum_bound(sum, 0x1p-24) + step * sum.quantized + (dtype == DType::f32 ? 0.0 : half_unit(y, dtype));
@@ -232,7 +225,8 @@ void check_case(const RandomCase& random, Session& reference, Session& cpu, Tall
   std::vector<Sum> sums = products(random, edges, found.rows());
   finish(sums, random.full_epilogue(found.rows()), static_cast<size_t>(random.weight.out_channels()));
   const Numerics numerics = cpu.numerics(random.x.features().dtype());
-  check_features(sums, specified.y->features(), computed.y->features(), quantization_step(random, numerics), tally);
+  const double step = random.weight.is_packed() ? quantization_step(numerics) : 0;
+  check_features(sums, specified.y->features(), computed.y->features(), step, tally);
 }
 
 /// On the machine's instruction set; for bfloat16, which not every one has, on the plain one.

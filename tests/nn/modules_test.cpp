@@ -10,6 +10,7 @@
 #include "lattice/error.h"
 #include "lattice/nn.h"
 #include "lattice/random.h"
+#include "quantization_step.h"
 
 namespace lattice {
 namespace {
@@ -39,19 +40,34 @@ std::vector<float> floats(const Tensor& tensor) {
   return {values.data<float>(), values.data<float>() + values.elements()};
 }
 
-class Modules : public ::testing::TestWithParam<BackendKind> {
+/// A backend, and on the cpu how packed weights are multiplied.
+struct Tested {
+  BackendKind backend;
+  Numerics numerics;
+};
+
+std::string name_of(const ::testing::TestParamInfo<Tested>& tested) {
+  if (tested.param.backend == BackendKind::reference) return "reference";
+  return "cpu_" + std::string(name(tested.param.numerics));
+}
+
+class Modules : public ::testing::TestWithParam<Tested> {
  protected:
-  Session session{{.backend = GetParam(), .threads = 2}};
+  Session session{{.backend = GetParam().backend, .threads = 2, .numerics = GetParam().numerics}};
+
+  /// Each output and its bound under the numerics that run.
+  Oracle oracle_of(const SparseTensor& x, const EdgeList& edges, int64_t rows, const ConvWeight& weight,
+                   const Tensor& bias) const {
+    const OracleWeight values = weight.is_packed() ? oracle_weight(weight.packed()) : oracle_weight(weight.dense());
+    return convolve_oracle(x.features(), edges, rows, values, bias, session.numerics(x.dtype()));
+  }
 
   /// A packed module against the double-precision convolution with what its codes stand for.
   void check(const SparseTensor& y, const SparseTensor& x, const ConvModule& module, RelationKind kind,
              const Support& target = nullptr) {
     const RelatedSupport related = session.relate(kind, x.support(), module.geometry(), target);
-    const OracleWeight weight =
-        module.weight().is_packed() ? oracle_weight(module.weight().packed()) : oracle_weight(module.weight().dense());
-    const EdgeList edges = related.relation->edge_list();
-    EXPECT_TRUE(
-        within(y.features(), convolve_oracle(x.features(), edges, related.output->rows(), weight, module.bias())));
+    EXPECT_TRUE(within(y.features(), oracle_of(x, related.relation->edge_list(), related.output->rows(),
+                                               module.weight(), module.bias())));
     EXPECT_EQ(y.dtype(), x.dtype());
     EXPECT_EQ(y.stride(), related.output->stride());
     ASSERT_EQ(y.rows(), related.output->rows());
@@ -60,19 +76,26 @@ class Modules : public ::testing::TestWithParam<BackendKind> {
   }
 
   /// The packed module against the floating one that holds the dequantized weight: the same sums, so at most both
-  /// bounds.
+  /// bounds, the floating one's being that of decoded weights.
   void check_equal(const SparseTensor& packed, const SparseTensor& floating, const SparseTensor& x,
                    const ConvModule& module, RelationKind kind) {
     ASSERT_EQ(packed.support(), floating.support());
     const RelatedSupport related = session.relate(kind, x.support(), module.geometry());
-    const Oracle oracle = convolve_oracle(x.features(), related.relation->edge_list(), related.output->rows(),
-                                          oracle_weight(module.weight().packed()), module.bias());
-    EXPECT_TRUE(within(packed.features(), oracle, floating.features(), 0, 2));
+    const EdgeList edges = related.relation->edge_list();
+    const Oracle own = oracle_of(x, edges, related.output->rows(), module.weight(), module.bias());
+    const Oracle decoded = convolve_oracle(x.features(), edges, related.output->rows(),
+                                           oracle_weight(module.weight().packed()), module.bias(), Numerics::float32);
+    EXPECT_TRUE(within(packed.features(), widened(own, decoded), floating.features()));
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(backends, Modules, ::testing::Values(BackendKind::cpu, BackendKind::reference),
-                         [](const auto& tested) { return tested.param == BackendKind::cpu ? "cpu" : "reference"; });
+INSTANTIATE_TEST_SUITE_P(backends, Modules,
+                         ::testing::Values(Tested{BackendKind::cpu, Numerics::automatic},
+                                           Tested{BackendKind::cpu, Numerics::float32},
+                                           Tested{BackendKind::cpu, Numerics::int16},
+                                           Tested{BackendKind::cpu, Numerics::int8},
+                                           Tested{BackendKind::reference, Numerics::automatic}),
+                         name_of);
 
 TEST(modules, have_the_specified_defaults) {
   const Conv3d conv({.in_channels = 4, .out_channels = 6});
@@ -186,14 +209,16 @@ TEST_P(Modules, from_conv_keeps_support_rule_and_missing_bias) {
 }
 
 TEST_P(Modules, stay_near_their_source) {
-  // Each weight is off by at most a step (see quantized_weight_test), so an output by sum |x| * step.
+  // Each weight is off by at most a step (see quantized_weight_test), so an output by sum |x| * step, and by how far
+  // integers are off activations of at most 1, times sum |w|.
   const SparseTensor x = input(20);
   const SubmConv3d source({.in_channels = 20, .out_channels = 5});
   const auto packed = QuantizedSubmConv3d::from_conv(source, std::nullopt, 8);
   const SparseTensor y = source(session, x), z = packed(session, x);
-  const double step = 2 * std::sqrt(1.0 / (20 * 27)) / 255 * (1 + 0x1p-10);
+  const double largest = std::sqrt(1.0 / (20 * 27)), step = 2 * largest / 255 * (1 + 0x1p-10);
+  const double off = step + quantization_step(session.numerics()) * (largest + step);
   for (int64_t i = 0; i < y.rows() * 5; ++i) {
-    EXPECT_NEAR(y.features().data<float>()[i], z.features().data<float>()[i], 20 * 27 * step);
+    EXPECT_NEAR(y.features().data<float>()[i], z.features().data<float>()[i], 20 * 27 * off);
   }
 }
 
@@ -257,12 +282,10 @@ TEST_P(Modules, linear_is_a_matrix_product_on_features) {
   const QuantizedLinear packed = QuantizedLinear::from_linear(floating, 64, 8);
   EXPECT_EQ(packed.weight().packed().group_size(), 64);
   const EdgeList edges = pointwise_edges(x.rows());
-  EXPECT_TRUE(within(floating(session, x.features()),
-                     convolve_oracle(x.features(), edges, x.rows(), oracle_weight(weight), bias)));
+  EXPECT_TRUE(within(floating(session, x.features()), oracle_of(x, edges, x.rows(), ConvWeight(weight), bias)));
   const SparseTensor y = packed(session, x);
   EXPECT_EQ(y.support(), x.support());
-  EXPECT_TRUE(within(y.features(),
-                     convolve_oracle(x.features(), edges, x.rows(), oracle_weight(packed.weight().packed()), bias)));
+  EXPECT_TRUE(within(y.features(), oracle_of(x, edges, x.rows(), packed.weight(), bias)));
 }
 
 TEST_P(Modules, norms_start_as_the_identity_up_to_eps) {
