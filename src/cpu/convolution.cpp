@@ -37,9 +37,7 @@ class LayerProduct {
       : input_(input), channels_(channels), weight_(weight), kernels_(kernels) {}
 
   /// What `multiply` reads of the weight.
-  std::span<const std::byte> weights(int64_t tap, const Panel& panel) const {
-    return weight_.stored(tap, panel);
-  }
+  std::span<const std::byte> weights(int64_t tap, const Panel& panel) const { return weight_.stored(tap, panel); }
 
   void multiply(int64_t tap, const Panel& panel, const TapEdges& edges, TaskScratch& scratch) const {
     if (input_.bf16_rows().x != nullptr) return multiply_bf16(tap, panel, edges);
@@ -95,8 +93,7 @@ class LayerProduct {
     rows.codes->decode(packed, codes);
     rows.codes->product({.edges = edges,
                          .x = rows.x,
-                         .row_scales = rows.scales,
-                         .row_sums = rows.sums,
+                         .rows = rows.factors,
                          .codes = codes,
                          .scales = packed.scales,
                          .biases = packed.biases,
@@ -155,9 +152,10 @@ void convolve_tiles(int64_t output_rows, const PanelWeight& weight, const LayerP
       const auto& [tap, count] = tile.runs[r];
       for (size_t p = 0; p < panels.size(); ++p) {
         const Panel& panel = panels[p];
-        const std::span<const std::byte> next = p + 1 < panels.size()      ? product.weights(tap, panels[p + 1])
-                                                : r + 1 < tile.runs.size() ? product.weights(tile.runs[r + 1].tap, panels[0])
-                                                                           : std::span<const std::byte>();
+        const std::span<const std::byte> next = p + 1 < panels.size() ? product.weights(tap, panels[p + 1])
+                                                : r + 1 < tile.runs.size()
+                                                    ? product.weights(tile.runs[r + 1].tap, panels[0])
+                                                    : std::span<const std::byte>();
         product.multiply(tap, panel,
                          {.input = tile.input + edge,
                           .slot = tile.slot + edge,

@@ -53,8 +53,7 @@ void LayerInput::quantize(int64_t rows, int64_t channels, const IntegerRoute& ro
   const int64_t groups = weight.groups();
   const int64_t row_bytes = groups * weight.group_size() * route.activation_bytes;
   auto* q = rows_.take<uint8_t>(rows * row_bytes);
-  auto* scales = scales_.take<float>(rows * groups);
-  auto* sums = sums_.take<float>(rows * groups);
+  auto* factors = factors_.take<GroupFactors>(rows * groups);
   auto* exact = exact_.take<uint8_t>(rows);
   workers.for_blocks(rows, rows_a_task(channels), [&](int64_t first, int64_t last) {
     route.quantize({.x = floats_ + first * channels,
@@ -64,11 +63,10 @@ void LayerInput::quantize(int64_t rows, int64_t channels, const IntegerRoute& ro
                     .group_size = weight.group_size(),
                     .limit = limit,
                     .q = q + first * row_bytes,
-                    .scales = scales + first * groups,
-                    .sums = sums + first * groups,
+                    .factors = factors + first * groups,
                     .exact = exact + first});
   });
-  packed_rows_ = {.codes = &route.codes, .x = q, .scales = scales, .sums = sums, .exact = some_exact(exact, rows)};
+  packed_rows_ = {.codes = &route.codes, .x = q, .factors = factors, .exact = some_exact(exact, rows)};
 }
 
 const uint16_t* LayerInput::padded(const Tensor& x, int64_t row_channels, Workers& workers) {
@@ -89,17 +87,17 @@ const uint16_t* LayerInput::padded(const Tensor& x, int64_t row_channels, Worker
 void LayerInput::sum_groups(const Tensor& x, const Bf16Route& route, const PanelWeight& weight, Workers& workers) {
   const int64_t rows = x.size(0), groups = weight.groups(), row_channels = groups * weight.group_size();
   const uint16_t* from = padded(x, row_channels, workers);
-  auto* sums = sums_.take<float>(rows * groups);
+  auto* factors = factors_.take<GroupFactors>(rows * groups);
   auto* exact = exact_.take<uint8_t>(rows);
   workers.for_blocks(rows, rows_a_task(row_channels), [&](int64_t first, int64_t last) {
     route.sum_groups({.x = from + first * row_channels,
                       .rows = last - first,
                       .groups = groups,
                       .group_size = weight.group_size(),
-                      .sums = sums + first * groups,
+                      .factors = factors + first * groups,
                       .exact = exact + first});
   });
-  packed_rows_ = {.codes = &route.codes, .x = from, .scales = nullptr, .sums = sums, .exact = some_exact(exact, rows)};
+  packed_rows_ = {.codes = &route.codes, .x = from, .factors = factors, .exact = some_exact(exact, rows)};
 }
 
 const uint8_t* LayerInput::some_exact(const uint8_t* exact, int64_t rows) {

@@ -15,8 +15,7 @@ namespace lattice::cpu {
 struct PackedRows {
   const CodeKernels* codes = nullptr;  // null: float32
   const void* x = nullptr;
-  const float* scales = nullptr;  // of integers alone
-  const float* sums = nullptr;
+  const GroupFactors* factors = nullptr;
   const uint8_t* exact = nullptr;  // the rows that stay in float32; null where there are none
 };
 
@@ -48,7 +47,7 @@ class LayerInput {
   /// The rows that the route cannot take, or null where there are none.
   static const uint8_t* some_exact(const uint8_t* exact, int64_t rows);
 
-  Scratch wide_, rows_, scales_, sums_, exact_;
+  Scratch wide_, rows_, factors_, exact_;
   const float* floats_ = nullptr;
   PackedRows packed_rows_;
   Bf16Rows bf16_rows_;

@@ -244,13 +244,12 @@ std::vector<float> rows_of_scale_one(Random& random, int64_t rows, int64_t chann
 /// Activations in the form of a route.
 struct RouteRows {
   std::vector<uint8_t> x;
-  std::vector<float> scales, sums;
+  std::vector<GroupFactors> factors;
   std::vector<uint8_t> exact;
 
   RouteRows(int64_t rows, const RandomPanel& packed, int64_t activation_bytes)
       : x(static_cast<size_t>(rows * packed.channels() * activation_bytes)),
-        scales(static_cast<size_t>(rows * packed.groups)),
-        sums(scales.size()),
+        factors(static_cast<size_t>(rows * packed.groups)),
         exact(static_cast<size_t>(rows), 9) {}
 };
 
@@ -265,8 +264,7 @@ RouteRows quantized(const IntegerRoute& route, int32_t limit, const RandomPanel&
                   .group_size = packed.group_size,
                   .limit = limit,
                   .q = result.x.data(),
-                  .scales = result.scales.data(),
-                  .sums = result.sums.data(),
+                  .factors = result.factors.data(),
                   .exact = result.exact.data()});
   return result;
 }
@@ -293,8 +291,7 @@ void check_product(const CodeKernels& kernels, const RouteRows& rows, const Rand
   }
   kernels.product({.edges = edges.view(),
                    .x = rows.x.data(),
-                   .row_scales = rows.scales.empty() ? nullptr : rows.scales.data(),
-                   .row_sums = rows.sums.data(),
+                   .rows = rows.factors.data(),
                    .codes = codes.data(),
                    .scales = packed.scales.data(),
                    .biases = packed.biases.data(),
@@ -306,13 +303,22 @@ void check_product(const CodeKernels& kernels, const RouteRows& rows, const Rand
   }
 }
 
+/// Numbers of edges: up to kMostRows not all, and one of a kernel that works on many blocks of rows at once.
+std::vector<int64_t> some_counts(Random& random) {
+  std::vector<int64_t> counts = {83};
+  for (int64_t count = 0; count <= kMostRows; count += 1 + static_cast<int64_t>(random.next() % 3)) {
+    counts.push_back(count);
+  }
+  return counts;
+}
+
 /// Sums of integers are exact; what rounds are a group's scaling and its addition, four operations each.
 constexpr int64_t kIntegerRoundings = 8;
 
 void check_route(const Kernels& k, const IntegerRoute& route, int32_t limit) {
   Random random(3);
   for_packings(k, [&](int64_t bits, int64_t group_size, int64_t width) {
-    for (int64_t count = 0; count <= kMostRows; count += 1 + static_cast<int64_t>(random.next() % 3)) {
+    for (const int64_t count : some_counts(random)) {
       const RandomPanel packed(random, 2, group_size, bits, width);
       const int64_t channels = packed.channels() - 5;  // the last group is not full
       const auto x = rows_of_scale_one(random, count + 3, channels, group_size, limit);
@@ -346,14 +352,13 @@ std::vector<uint16_t> bits_of(const std::vector<float>& values) {
 RouteRows bf16_rows(const Kernels& k, const RandomPanel& packed, const std::vector<float>& x) {
   const auto rows = static_cast<int64_t>(x.size()) / packed.channels();
   RouteRows result(rows, packed, 2);
-  result.scales.clear();
   const std::vector<uint16_t> bits = bits_of(x);
   std::memcpy(result.x.data(), bits.data(), result.x.size());
   k.bf16.sum_groups({.x = bits.data(),
                      .rows = rows,
                      .groups = packed.groups,
                      .group_size = packed.group_size,
-                     .sums = result.sums.data(),
+                     .factors = result.factors.data(),
                      .exact = result.exact.data()});
   return result;
 }
@@ -367,7 +372,7 @@ TEST_P(EveryIsaWithBf16, MultipliesCodes) {
       check_product(k.bf16.codes, bf16_rows(k, packed, x), packed, x, packed.channels(), count, packed.channels() + 4,
                     random);
     };
-    for (int64_t count = 0; count <= kMostRows; count += 1 + static_cast<int64_t>(random.next() % 3)) {
+    for (const int64_t count : some_counts(random)) {
       RandomPanel packed(random, 2, group_size, bits, width);
       std::vector<float> x(static_cast<size_t>((count + 3) * packed.channels()));
       for (float& value : x) value = static_cast<float>(BFloat16(static_cast<float>(random.normal())));
@@ -430,7 +435,7 @@ TEST_P(EveryIsa, LeavesRowsThatCannotBeQuantizedToFloat32) {
   }
   for (const IntegerRoute& route : {kernels().wide, kernels().narrow}) {
     std::vector<uint8_t> q(static_cast<size_t>(rows * kChannels * route.activation_bytes)), exact(odd.size(), 9);
-    std::vector<float> scales(static_cast<size_t>(rows * 2), -1.0F), sums(scales);
+    std::vector<GroupFactors> factors(static_cast<size_t>(rows * 2), {-1, -1});
     const auto quantize = [&](int32_t limit) {
       route.quantize({.x = x.data(),
                       .rows = rows,
@@ -439,8 +444,7 @@ TEST_P(EveryIsa, LeavesRowsThatCannotBeQuantizedToFloat32) {
                       .group_size = kGroup,
                       .limit = limit,
                       .q = q.data(),
-                      .scales = scales.data(),
-                      .sums = sums.data(),
+                      .factors = factors.data(),
                       .exact = exact.data()});
     };
     quantize(route.activation_bytes == 2 ? 32767 : 127);
@@ -449,10 +453,10 @@ TEST_P(EveryIsa, LeavesRowsThatCannotBeQuantizedToFloat32) {
     }
     EXPECT_EQ(exact[0], 0);
     EXPECT_EQ(exact[1], 1);
-    EXPECT_EQ(scales[2 * 1 + 1], 0.0F);
-    EXPECT_EQ(sums[2 * 3 + 1], 0.0F);
-    EXPECT_EQ(scales[2 * 4 + 1], 0.0F);
-    EXPECT_GT(scales[1], 0.0F);
+    EXPECT_EQ(factors[2 * 1 + 1].scale, 0.0F);
+    EXPECT_EQ(factors[2 * 3 + 1].sum, 0.0F);
+    EXPECT_EQ(factors[2 * 4 + 1].scale, 0.0F);
+    EXPECT_GT(factors[1].scale, 0.0F);
   }
 }
 

@@ -30,7 +30,7 @@ inline void sum_groups(const GroupSums& task) {
       for (int half = kLanes / 2; half > 0; half /= 2) {
         for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
       }
-      task.sums[row * task.groups + group] = lanes[0];
+      task.factors[row * task.groups + group] = {1, lanes[0]};
     }
     task.exact[row] = static_cast<uint8_t>(outside);
   }

@@ -39,17 +39,20 @@ struct FloatProduct {
   int64_t channels;
 };
 
-/// sums[slot[e]] += sum over groups of row_scale * (scale * (x . code) + bias * row_sum): the product of integers
+/// What a group of a row's activations is in float32: scale * x, with the sum of x. bfloat16 ones have scale 1.
+struct GroupFactors {
+  float scale, sum;
+};
+
+/// sums[slot[e]] += sum over groups of row.scale * (scale * (x . code) + bias * row.sum): the product of integers
 /// exact, that of bfloat16 summed in float32.
 ///
 /// `x` holds groups * group_size activations a row, integers as quantize wrote them or bfloat16, and `codes` the panel
-/// as decode wrote it; `row_scales` (of integers alone) and `row_sums` are (rows, groups), `scales` and `biases`
-/// (groups, width).
+/// as decode wrote it; `rows` is (rows, groups), `scales` and `biases` (groups, width).
 struct PackedProduct {
   TapEdges edges;
   const void* x;
-  const float* row_scales;
-  const float* row_sums;
+  const GroupFactors* rows;
   const void* codes;
   const float* scales;
   const float* biases;
@@ -77,7 +80,7 @@ constexpr int code_shift(int64_t i) {
 ///
 /// `x` is row-major (rows, channels); channels beyond, up to groups * group_size, count as zero. A row that cannot be
 /// represented so, since it holds a value that is not finite or a group whose scale is no normal number, sets `exact`
-/// to 1 (else 0) and has zeros for q, scales and sums.
+/// to 1 (else 0) and has zeros for q and factors.
 struct RowQuantization {
   const float* x;
   int64_t rows;
@@ -86,8 +89,7 @@ struct RowQuantization {
   int64_t group_size;
   int32_t limit;
   void* q;
-  float* scales;  // (rows, groups)
-  float* sums;    // (rows, groups): the sum of q
+  GroupFactors* factors;  // (rows, groups)
   uint8_t* exact;
 };
 
@@ -101,7 +103,7 @@ struct GroupSums {
   int64_t rows;
   int64_t groups;
   int64_t group_size;
-  float* sums;
+  GroupFactors* factors;  // (rows, groups)
   uint8_t* exact;
 };
 

@@ -75,13 +75,13 @@ void decode_quads(const PanelCodes& panel, void* codes) {
 inline constexpr int64_t kLargestGroup = 128;
 
 /// One group's integers; false where the exact route is needed. Loops that any compiler turns into vectors.
-inline bool quantize_group(const float* x, int64_t count, int32_t limit, int16_t* q, float& scale, float& sum) {
+inline bool quantize_group(const float* x, int64_t count, int32_t limit, int16_t* q, GroupFactors& factors) {
   uint32_t largest_bits = 0;  // of |x|, whose order is that of the values, infinities and NaN on top
   for (int64_t c = 0; c < count; ++c) {
     const uint32_t bits = std::bit_cast<uint32_t>(x[c]) & 0x7FFFFFFFU;
     largest_bits = bits > largest_bits ? bits : largest_bits;
   }
-  scale = std::bit_cast<float>(largest_bits) / static_cast<float>(limit);
+  const float scale = std::bit_cast<float>(largest_bits) / static_cast<float>(limit);
   constexpr float kSmallestNormal = 0x1p-126F;
   const bool is_zero = largest_bits == 0;
   if (largest_bits >= 0x7F800000U || (!is_zero && scale < kSmallestNormal)) return false;
@@ -93,7 +93,7 @@ inline bool quantize_group(const float* x, int64_t count, int32_t limit, int16_t
     q[c] = static_cast<int16_t>(rounded);
     total += rounded;
   }
-  sum = static_cast<float>(total);
+  factors = {scale, static_cast<float>(total)};
   return true;
 }
 
@@ -132,21 +132,19 @@ void quantize_rows(const RowQuantization& task) {
   const int64_t row_channels = task.groups * task.group_size;
   for (int64_t row = 0; row < task.rows; ++row) {
     auto* to = static_cast<typename Activations::Type*>(task.q) + row * row_channels * kElements;
-    float* scales = task.scales + row * task.groups;
-    float* sums = task.sums + row * task.groups;
+    GroupFactors* factors = task.factors + row * task.groups;
     bool is_exact = false;
     for (int64_t group = 0; group < task.groups; ++group) {
       const float* x = task.x + row * task.channels + group * task.group_size;
       const int64_t left = task.channels - group * task.group_size;
       int16_t q[kLargestGroup] = {};
-      is_exact |= !quantize_group(x, left < task.group_size ? left : task.group_size, task.limit, q, scales[group],
-                                  sums[group]);
+      is_exact |= !quantize_group(x, left < task.group_size ? left : task.group_size, task.limit, q, factors[group]);
       Activations::write(q, task.group_size, to + group * task.group_size * kElements);
     }
     task.exact[row] = is_exact ? 1 : 0;
     if (!is_exact) continue;
     for (int64_t c = 0; c < row_channels * kElements; ++c) to[c] = 0;
-    for (int64_t group = 0; group < task.groups; ++group) scales[group] = sums[group] = 0;
+    for (int64_t group = 0; group < task.groups; ++group) factors[group] = {0, 0};
   }
 }
 

@@ -184,11 +184,11 @@ template <int R>
 struct GroupEdges {
   int64_t at[R];
   float* sums[R];
-  const float *row_scales, *row_sums, *scales, *biases;
+  const GroupFactors* rows;
+  const float *scales, *biases;
 
   [[gnu::always_inline]] GroupEdges(const PackedProduct& task, int64_t first, int64_t group)
-      : row_scales(task.row_scales),
-        row_sums(task.row_sums),
+      : rows(task.rows),
         scales(task.scales + group * task.edges.width),
         biases(task.biases + group * task.edges.width) {
     unrolled<R>([&](auto r) __attribute__((always_inline)) {
@@ -203,8 +203,8 @@ template <typename V, int R, int N>
 [[gnu::always_inline]] inline void add_scaled(const GroupEdges<R>& edges, const typename V::Ints (&acc)[R * N]) {
   using Vector = typename V::Vector;
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    const Vector row_scale = V::broadcast(edges.row_scales[edges.at[r]]);
-    const Vector row_sum = V::broadcast(edges.row_sums[edges.at[r]]);
+    const Vector row_scale = V::broadcast(edges.rows[edges.at[r]].scale);
+    const Vector row_sum = V::broadcast(edges.rows[edges.at[r]].sum);
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
       constexpr int64_t kOffset = n * V::kLanes;
       const Vector biased = V::multiply(row_sum, V::load(edges.biases + kOffset));
@@ -223,7 +223,7 @@ template <typename V, int R, int N>
     const auto scale = V::load(edges.scales + kOffset), bias = V::load(edges.biases + kOffset);
     unrolled<R>([&](auto r) __attribute__((always_inline)) {
       float* sums = edges.sums[r] + kOffset;
-      const auto row_sum = V::broadcast(edges.row_sums[edges.at[r]]);
+      const auto row_sum = V::broadcast(edges.rows[edges.at[r]].sum);
       V::store(sums, V::multiply_add(acc[r * N + n], scale, V::multiply_add(row_sum, bias, V::load(sums))));
     });
   });
@@ -240,6 +240,8 @@ template <typename V, typename Step, int R, int N>
     x[r] = static_cast<const uint32_t*>(task.x) + edges.at[r] * steps;
     unrolled<N>([&](auto n) __attribute__((always_inline)) { acc[r * N + n] = Step::zero(); });
   });
+  fetch_next_rows<R>(task.edges, first, static_cast<const uint32_t*>(task.x) + group * steps, task.groups * steps * 4,
+                     steps * 4);
   add_steps<V, Step, R, N>(acc, x, static_cast<const uint32_t*>(task.codes) + group * steps * (N * V::kLanes), steps);
   add_scaled<V, R, N>(edges, acc);
 }
@@ -248,9 +250,13 @@ template <typename V, typename Step, int R, int N>
 template <typename V, typename Step>
 void packed_product(const PackedProduct& task) {
   for_vectors<V>(task.edges.width, [&](auto n) {
+    constexpr int kRows = V::rows(n);
+    NextWeights next(task.edges, task.groups * (task.edges.count / kRows + 1));
     for (int64_t group = 0; group < task.groups; ++group) {
-      for_row_blocks<V::rows(n)>(task.edges.count,
-                                 [&](auto r, int64_t first) { multiply_codes<V, Step, r, n>(task, first, group); });
+      for_row_blocks<kRows>(task.edges.count, [&](auto r, int64_t first) {
+        next.fetch_share();
+        multiply_codes<V, Step, r, n>(task, first, group);
+      });
     }
   });
 }

@@ -6,6 +6,7 @@
 #include "cpu/kernels/bf16_rows.h"
 #include "cpu/kernels/kernels.h"
 #include "cpu/kernels/packed_rows.h"
+#include "cpu/kernels/products.h"
 #include "cpu/kernels/unrolled.h"
 #include "cpu/kernels/x86_avx512.h"
 
@@ -33,16 +34,21 @@ struct alignas(64) TileShapes {
   uint8_t rows[16];
 };
 
-/// Channels of 16 edges, gathered, and what comes of them: integers of plane p and vector n in p * 2 + n, or floats of
-/// vector n.
-struct alignas(64) TileBlock {
+constexpr int kMostColumnTiles = 4;  // of a panel
+
+/// The products of 16 edges with a panel, as tiles are stored: integers of each plane, or floats in the first.
+struct alignas(64) TileProducts {
+  uint32_t tile[2][kMostColumnTiles][kTileEdges * kTileColumns];
+  const float* floats(int64_t n, int64_t edge) const {
+    return reinterpret_cast<const float*>(tile[0][n]) + edge * kTileColumns;
+  }
+};
+
+/// Some channels of up to 16 edges, gathered.
+struct alignas(64) TileRows {
   uint8_t rows[kTileEdges][kMostRowBytes];
-  union {
-    uint32_t integers[4][kTileEdges * kTileColumns];
-    float floats[2][kTileEdges * kTileColumns];
-  };
-  float* sums[kTileEdges];
-  float row_scales[kTileEdges], row_sums[kTileEdges];  // of packed weights
+  int64_t first, count;  // edges
+  int64_t group;
 };
 
 /// The tiles' instructions of g++ 12 do not tell it what memory they read.
@@ -76,11 +82,13 @@ inline void configure_tiles(const TileShape (&tiles)[kTiles]) {
 
 // The numbers of tiles are part of the instructions.
 
-/// 0 and 1 are the sums of the first plane (the only one of 8 bits), 2 and 3 those of the low bytes, 4 and 5 the
-/// planes' activations, 6 and 7 codes.
-inline void configure_integer_tiles(int64_t step) {
+/// 0 to 3 are sums: of two planes in two tiles of columns, the first plane's before those of the low bytes, or of one
+/// plane in four. 4 and 5 are the planes' activations, or 5 codes as well; 6 and 7 codes.
+template <int Planes>
+void configure_integer_tiles(int64_t step) {
   const TileShape activations = activations_shape(step), codes = weights_shape(step);
-  configure_tiles({kSumsShape, kSumsShape, kSumsShape, kSumsShape, activations, activations, codes, codes});
+  configure_tiles(
+      {kSumsShape, kSumsShape, kSumsShape, kSumsShape, activations, Planes == 2 ? activations : codes, codes, codes});
 }
 
 /// 0 and 1 are sums, 4 activations, 6 and 7 weights; 5, 2 and 3 are those of the `rest` bytes that no whole step takes.
@@ -90,38 +98,66 @@ inline void configure_bf16_tiles(int64_t rest) {
                    activations_shape(rest), weights, weights});
 }
 
+/// How many tiles of columns are multiplied at once: as many as there are sums for.
+template <int Planes>
+inline constexpr int kColumnTiles = 4 / Planes;
+
+/// Starts the products of one group with N tiles of columns.
 template <int Planes, int N>
-void multiply_tiles(TileBlock& block, const uint8_t* codes, int64_t width, int64_t group_size, int64_t step) {
+[[gnu::always_inline]] inline void multiply_tiles(const TileRows& x, const uint8_t* codes, int64_t width,
+                                                  int64_t group_size, int64_t step) {
   _tile_zero(0);
-  if constexpr (N == 2) _tile_zero(1);
-  if constexpr (Planes == 2) _tile_zero(2);
-  if constexpr (Planes == 2 && N == 2) _tile_zero(3);
+  if constexpr (N > 1) _tile_zero(1);
+  if constexpr (Planes == 2 || N > 2) _tile_zero(2);
+  if constexpr (Planes * N > 3) _tile_zero(3);
   settle_memory();
   for (int64_t c = 0; c < group_size; c += step) {
     const uint8_t* quads = codes + c * width;
-    _tile_loadd(4, block.rows[0] + c, kMostRowBytes);
+    _tile_loadd(4, x.rows[0] + c, kMostRowBytes);
     _tile_loadd(6, quads, 4 * width);
     _tile_dpbsud(0, 4, 6);
-    if constexpr (N == 2) {
+    if constexpr (N > 1) {
       _tile_loadd(7, quads + kTileBytes, 4 * width);
       _tile_dpbsud(1, 4, 7);
     }
     if constexpr (Planes == 2) {
-      _tile_loadd(5, block.rows[0] + group_size + c, kMostRowBytes);
+      _tile_loadd(5, x.rows[0] + group_size + c, kMostRowBytes);
       _tile_dpbuud(2, 5, 6);
-      if constexpr (N == 2) _tile_dpbuud(3, 5, 7);
+      if constexpr (N > 1) _tile_dpbuud(3, 5, 7);
+    } else {
+      if constexpr (N > 2) {
+        _tile_loadd(5, quads + 2 * kTileBytes, 4 * width);
+        _tile_dpbsud(2, 4, 5);
+      }
+      if constexpr (N > 3) {
+        _tile_loadd(6, quads + 3 * kTileBytes, 4 * width);
+        _tile_dpbsud(3, 4, 6);
+      }
     }
   }
-  _tile_stored(0, block.integers[0], kTileBytes);
-  if constexpr (N == 2) _tile_stored(1, block.integers[1], kTileBytes);
-  if constexpr (Planes == 2) _tile_stored(2, block.integers[2], kTileBytes);
-  if constexpr (Planes == 2 && N == 2) _tile_stored(3, block.integers[3], kTileBytes);
+}
+
+/// Ends them; `first` is the number of the first tile.
+template <int Planes, int N>
+[[gnu::always_inline]] inline void store_tiles(TileProducts& products, int64_t first) {
+  auto* const high = products.tile[0] + first;
+  auto* const low = products.tile[1] + first;
+  _tile_stored(0, high[0], kTileBytes);
+  if constexpr (N > 1) _tile_stored(1, high[1], kTileBytes);
+  if constexpr (Planes == 2) {
+    _tile_stored(2, low[0], kTileBytes);
+    if constexpr (N > 1) _tile_stored(3, low[1], kTileBytes);
+  } else {
+    if constexpr (N > 2) _tile_stored(2, high[2], kTileBytes);
+    if constexpr (N > 3) _tile_stored(3, high[3], kTileBytes);
+  }
   settle_memory();
 }
 
 /// The products of `channels` channels of bfloat16; `panel` holds their pairs of `width` columns.
 template <int N>
-void multiply_bf16_tiles(TileBlock& block, const uint8_t* panel, int64_t width, int64_t channels) {
+void multiply_bf16_tiles(const TileRows& x, const uint8_t* panel, int64_t width, int64_t channels,
+                         TileProducts& products) {
   constexpr int64_t kStep = kTileBytes / 2;
   _tile_zero(0);
   if constexpr (N == 2) _tile_zero(1);
@@ -129,7 +165,7 @@ void multiply_bf16_tiles(TileBlock& block, const uint8_t* panel, int64_t width, 
   int64_t c = 0;
   for (; c + kStep <= channels; c += kStep) {
     const uint8_t* pairs = panel + 2 * c * width;
-    _tile_loadd(4, block.rows[0] + 2 * c, kMostRowBytes);
+    _tile_loadd(4, x.rows[0] + 2 * c, kMostRowBytes);
     _tile_loadd(6, pairs, 4 * width);
     _tile_dpbf16ps(0, 4, 6);
     if constexpr (N == 2) {
@@ -139,7 +175,7 @@ void multiply_bf16_tiles(TileBlock& block, const uint8_t* panel, int64_t width, 
   }
   if (c < channels) {
     const uint8_t* pairs = panel + 2 * c * width;
-    _tile_loadd(5, block.rows[0] + 2 * c, kMostRowBytes);
+    _tile_loadd(5, x.rows[0] + 2 * c, kMostRowBytes);
     _tile_loadd(2, pairs, 4 * width);
     _tile_dpbf16ps(0, 5, 2);
     if constexpr (N == 2) {
@@ -147,17 +183,17 @@ void multiply_bf16_tiles(TileBlock& block, const uint8_t* panel, int64_t width, 
       _tile_dpbf16ps(1, 5, 3);
     }
   }
-  _tile_stored(0, block.floats[0], kTileBytes);
-  if constexpr (N == 2) _tile_stored(1, block.floats[1], kTileBytes);
+  _tile_stored(0, products.tile[0][0], kTileBytes);
+  if constexpr (N == 2) _tile_stored(1, products.tile[0][1], kTileBytes);
   settle_memory();
 }
 
 /// What a group's products are scaled with, in N tiles of output channels from `column` on.
 template <int N>
-struct GroupFactors {
+struct ColumnFactors {
   Avx512::Vector scales[N], biases[N];
 
-  [[gnu::always_inline]] GroupFactors(const PackedProduct& task, int64_t group, int64_t column) {
+  [[gnu::always_inline]] ColumnFactors(const PackedProduct& task, int64_t group, int64_t column) {
     const int64_t first = group * task.edges.width + column;
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
       scales[n] = Avx512::load(task.scales + first + n * Avx512::kLanes);
@@ -166,134 +202,176 @@ struct GroupFactors {
   }
 };
 
-/// Adds the products of `count` edges, scaled, to their sums from `column` on.
+/// add(number among the 16, its sums from `column` on, its factors of the group where there are `rows` of such) for all
+/// edges of `x`. What is read for each of them is copied first: for all that a compiler knows, adding changes it.
+template <typename Add>
+[[gnu::always_inline]] inline void for_edges(const TapEdges& edges, const GroupFactors* rows, int64_t groups,
+                                             const TileRows& x, int64_t column, const Add& add) {
+  const int32_t* const input = edges.input + x.first;
+  const uint16_t* const slot = edges.slot + x.first;
+  float* const sums = edges.sums + column;
+  const GroupFactors* const factors = rows + x.group;
+  const int64_t count = x.count, stride = edges.sums_stride;
+  for (int64_t r = 0; r < count; ++r) add(r, sums + slot[r] * stride, factors + input[r] * groups);
+}
+
+/// Adds the products of a group with a panel of N tiles, scaled, to their edges' sums.
 template <int Planes, int N>
-void add_products(const PackedProduct& task, const TileBlock& block, int64_t count, int64_t group, int64_t column) {
+[[gnu::always_inline]] inline void add_products(const PackedProduct& task, const TileRows& x,
+                                                const TileProducts& products) {
   using V = Avx512;
-  const GroupFactors<N> factors(task, group, column);
-  for (int64_t r = 0; r < count; ++r) {
-    const V::Vector row_scale = V::broadcast(block.row_scales[r]);
-    const V::Vector row_sum = V::broadcast(block.row_sums[r]);
-    float* sums = block.sums[r] + column;
+  const ColumnFactors<N> factors(task, x.group, 0);
+  const auto add = [&](int64_t r, float* sums, const GroupFactors* row) __attribute__((always_inline)) {
+    const V::Vector row_scale = V::broadcast(row->scale), row_sum = V::broadcast(row->sum);
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
       constexpr int64_t kOffset = n * V::kLanes;
-      V::Ints product = V::load_ints(block.integers[n] + r * kTileColumns);
+      V::Ints product = V::load_ints(products.tile[0][n] + r * kTileColumns);
       if constexpr (Planes == 2) {
-        const V::Ints low = V::load_ints(block.integers[2 + n] + r * kTileColumns);
+        const V::Ints low = V::load_ints(products.tile[1][n] + r * kTileColumns);
         product = _mm512_add_epi32(_mm512_slli_epi32(product, 8), low);
       }
       const V::Vector scaled =
           V::multiply_add(V::to_floats(product), factors.scales[n], V::multiply(row_sum, factors.biases[n]));
       V::store(sums + kOffset, V::multiply_add(row_scale, scaled, V::load(sums + kOffset)));
     });
-  }
+  };
+  for_edges(task.edges, task.rows, task.groups, x, 0, add);
 }
 
 /// The same of bfloat16, which have no scale.
 template <int N>
-void add_bf16_products(const PackedProduct& task, const TileBlock& block, int64_t count, int64_t group,
-                       int64_t column) {
+void add_bf16_products(const PackedProduct& task, const TileRows& x, const TileProducts& products, int64_t column) {
   using V = Avx512;
-  const GroupFactors<N> factors(task, group, column);
-  for (int64_t r = 0; r < count; ++r) {
-    const V::Vector row_sum = V::broadcast(block.row_sums[r]);
-    float* sums = block.sums[r] + column;
+  const ColumnFactors<N> factors(task, x.group, column);
+  const auto add = [&](int64_t r, float* sums, const GroupFactors* row) __attribute__((always_inline)) {
+    const V::Vector row_sum = V::broadcast(row->sum);
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
       constexpr int64_t kOffset = n * V::kLanes;
       const V::Vector biased = V::multiply_add(row_sum, factors.biases[n], V::load(sums + kOffset));
-      V::store(sums + kOffset, V::multiply_add(V::load(block.floats[n] + r * kTileColumns), factors.scales[n], biased));
+      V::store(sums + kOffset, V::multiply_add(V::load(products.floats(n, r)), factors.scales[n], biased));
     });
-  }
+  };
+  for_edges(task.edges, task.rows, task.groups, x, column, add);
 }
 
 /// The same of bfloat16 weights.
 template <int N>
-void add_bf16_products(const TileBlock& block, int64_t count, int64_t column) {
+void add_bf16_products(const TapEdges& edges, const TileRows& x, const TileProducts& products, int64_t column) {
   using V = Avx512;
-  for (int64_t r = 0; r < count; ++r) {
-    float* sums = block.sums[r] + column;
+  const auto add = [&](int64_t r, float* sums, const GroupFactors*) __attribute__((always_inline)) {
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
       constexpr int64_t kOffset = n * V::kLanes;
-      const V::Vector product = V::load(block.floats[n] + r * kTileColumns);
-      V::store(sums + kOffset, _mm512_add_ps(V::load(sums + kOffset), product));
+      V::store(sums + kOffset, _mm512_add_ps(V::load(sums + kOffset), V::load(products.floats(n, r))));
     });
-  }
+  };
+  for_edges(edges, nullptr, 0, x, column, add);
 }
 
-/// What 32 bytes at a time leave over; apart, so that where there is nothing a loop over rows stays small.
+/// What whole vectors leave over; apart, so that where there is nothing a loop over rows stays small.
 [[gnu::noinline]] inline void copy_rest(const uint8_t* from, uint8_t* to, int64_t bytes) {
   for (int64_t b = 0; b < bytes; ++b) to[b] = from[b];
 }
 
-/// `bytes` of channels of 16 edges, one below the other; where there are fewer, the first again. Rows of `x` are
-/// `stride` bytes. What edges add to is found here as well, once for all columns.
-inline void gather(const TapEdges& edges, int64_t first, int64_t count, const uint8_t* x, int64_t stride, int64_t bytes,
-                   TileBlock& block) {
+/// `bytes` of channels of up to 16 edges from `first` on, one below the other; where there are fewer, the first again.
+/// Rows of `x` are `stride` bytes. Those of the 16 edges behind are fetched.
+inline void gather(const TapEdges& edges, int64_t first, const uint8_t* x, int64_t stride, int64_t bytes,
+                   TileRows& to) {
+  const int64_t left = edges.count - first;
+  to.first = first;
+  to.group = 0;
+  to.count = left < kTileEdges ? left : kTileEdges;
+  const int64_t last = edges.count + edges.following - 1;
+  const uint8_t *from[kTileEdges], *next[kTileEdges];
   for (int64_t r = 0; r < kTileEdges; ++r) {
-    const int64_t edge = first + (r < count ? r : 0);
-    const uint8_t* from = x + edges.input[edge] * stride;
-    block.sums[r] = edges.sums + edges.slot[edge] * edges.sums_stride;
-    int64_t b = 0;
-    for (; b + 32 <= bytes; b += 32) {
-      const __m256i part = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + b));
-      _mm256_store_si256(reinterpret_cast<__m256i*>(block.rows[r] + b), part);
-    }
-    if (b < bytes) copy_rest(from + b, block.rows[r] + b, bytes - b);
+    const int64_t edge = first + (r < to.count ? r : 0);
+    from[r] = x + edges.input[edge] * stride;
+    next[r] = x + edges.input[edge + kTileEdges < last ? edge + kTileEdges : last] * stride;
   }
+  // All loads before all stores: a load waits for a store before it whose address is the same modulo 4 KiB.
+  int64_t b = 0;
+  for (; b + kTileBytes <= bytes; b += kTileBytes) {
+    Avx512::Ints part[kTileEdges];
+    unrolled<kTileEdges>([&](auto r) __attribute__((always_inline)) {
+      part[r] = Avx512::load_ints(reinterpret_cast<const uint32_t*>(from[r] + b));
+    });
+    unrolled<kTileEdges>([&](auto r) __attribute__((always_inline)) {
+      Avx512::store_ints(reinterpret_cast<uint32_t*>(to.rows[r] + b), part[r]);
+      __builtin_prefetch(next[r] + b);
+    });
+  }
+  if (b == bytes) return;
+  for (int64_t r = 0; r < kTileEdges; ++r) copy_rest(from[r] + b, to.rows[r] + b, bytes - b);
 }
 
-/// The same of a group, which has `bytes` in a row, with the rows' scales, where they have them, and sums.
-inline void gather_group(const PackedProduct& task, int64_t first, int64_t count, int64_t group, int64_t bytes,
-                         TileBlock& block) {
-  const uint8_t* x = static_cast<const uint8_t*>(task.x) + group * bytes;
-  gather(task.edges, first, count, x, task.groups * bytes, bytes, block);
-  for (int64_t r = 0; r < count; ++r) {
-    const int64_t at = task.edges.input[first + r] * task.groups + group;
-    if (task.row_scales != nullptr) block.row_scales[r] = task.row_scales[at];
-    block.row_sums[r] = task.row_sums[at];
-  }
+/// The same of a group, which has `bytes` in a row.
+inline void gather_group(const PackedProduct& task, int64_t first, int64_t group, int64_t bytes, TileRows& to) {
+  gather(task.edges, first, static_cast<const uint8_t*>(task.x) + group * bytes, task.groups * bytes, bytes, to);
+  to.group = group;
 }
 
-/// Calls block(first edge, number of edges) for each 16 of them.
-template <typename Block>
-[[gnu::always_inline]] inline void for_tile_edges(int64_t count, const Block& block) {
-  for (int64_t first = 0; first < count; first += kTileEdges) {
-    const int64_t left = count - first;
-    block(first, left < kTileEdges ? left : kTileEdges);
-  }
-}
-
-/// Calls columns(constant N, first column): N = 2 tiles of output channels while there are that many, then one.
-template <typename Columns>
+/// Calls columns(constant N, first column): N = Most tiles of output channels while there are that many, then fewer.
+template <int Most, typename Columns>
 [[gnu::always_inline]] inline void for_tile_columns(int64_t width, const Columns& columns) {
   int64_t column = 0;
-  for (; column + 2 * kTileColumns <= width; column += 2 * kTileColumns) {
-    columns(std::integral_constant<int, 2>{}, column);
+  for (; column + Most * kTileColumns <= width; column += Most * kTileColumns) {
+    columns(std::integral_constant<int, Most>{}, column);
   }
-  if (column < width) columns(std::integral_constant<int, 1>{}, column);
+  const auto rest = static_cast<int>((width - column) / kTileColumns);
+  unrolled<Most - 1>([&](auto n) __attribute__((always_inline)) {
+    if (rest == n + 1) columns(std::integral_constant<int, n + 1>{}, column);
+  });
 }
 
 // Tiles are configured and released here, once for all edges of a tap: a thread that keeps tiles in use would have
 // their 8 KiB saved and restored with it whenever another one runs.
 
-template <int Planes>
-void integer_tile_product(const PackedProduct& task) {
+/// N is the number of tiles in a panel. While the tiles multiply some rows, the products of those before are added and
+/// those behind are gathered.
+template <int Planes, int N>
+[[gnu::noinline]] void multiply_panel(const PackedProduct& task) {
+  constexpr int kAtOnce = kColumnTiles<Planes>;
+  constexpr int kRing = 3;  // rows to be added, multiplied, and multiplied next
+  const int64_t width = N * kTileColumns;
   const int64_t group_size = task.group_size;
   const int64_t step = group_size < kTileBytes ? group_size : kTileBytes;
-  const int64_t row_bytes = group_size * Planes;
-  const int64_t width = task.edges.width;
-  configure_integer_tiles(step);
-  TileBlock block;
-  for (int64_t group = 0; group < task.groups; ++group) {
-    const uint8_t* codes = static_cast<const uint8_t*>(task.codes) + group * group_size * width;
-    for_tile_edges(task.edges.count, [&](int64_t first, int64_t count) {
-      gather_group(task, first, count, group, row_bytes, block);
-      for_tile_columns(width, [&](auto n, int64_t column) {
-        multiply_tiles<Planes, n>(block, codes + 4 * column, width, group_size, step);
-        add_products<Planes, n>(task, block, count, group, column);
-      });
+  const auto* codes = static_cast<const uint8_t*>(task.codes);
+  TileRows ring[kRing];
+  TileProducts products[2];
+  int64_t next_first = 0, next_group = 0;
+  const auto gather_next = [&](TileRows & to) __attribute__((always_inline)) {
+    if (next_first >= task.edges.count) return;
+    gather_group(task, next_first, next_group, group_size * Planes, to);
+    if (++next_group == task.groups) next_group = 0, next_first += kTileEdges;
+  };
+  const int64_t items = (task.edges.count + kTileEdges - 1) / kTileEdges * task.groups;
+  NextWeights next_weights(task.edges, items);
+  gather_next(ring[0]);
+  for (int64_t item = 0; item < items; ++item) {
+    const TileRows& x = ring[item % kRing];
+    const uint8_t* const group_codes = codes + x.group * group_size * width;
+    unrolled<(N + kAtOnce - 1) / kAtOnce>([&](auto i) __attribute__((always_inline)) {
+      constexpr int kFirst = i * kAtOnce;
+      constexpr int kTilesNow = N - kFirst < kAtOnce ? N - kFirst : kAtOnce;
+      multiply_tiles<Planes, kTilesNow>(x, group_codes + kFirst * kTileBytes, width, group_size, step);
+      if constexpr (kFirst == 0) {
+        next_weights.fetch_share();
+        gather_next(ring[(item + 1) % kRing]);
+        if (item > 0) add_products<Planes, N>(task, ring[(item - 1) % kRing], products[(item - 1) % 2]);
+      }
+      store_tiles<Planes, kTilesNow>(products[item % 2], kFirst);
     });
   }
+  add_products<Planes, N>(task, ring[(items - 1) % kRing], products[(items - 1) % 2]);
+}
+
+template <int Planes>
+void integer_tile_product(const PackedProduct& task) {
+  if (task.edges.count == 0) return;
+  const int64_t step = task.group_size < kTileBytes ? task.group_size : kTileBytes;
+  configure_integer_tiles<Planes>(step);
+  unrolled<kMostColumnTiles>([&](auto n) __attribute__((always_inline)) {
+    if (task.edges.width == (n + 1) * kTileColumns) multiply_panel<Planes, n + 1>(task);
+  });
   _tile_release();
 }
 
@@ -301,16 +379,17 @@ inline void bf16_tile_product(const PackedProduct& task) {
   const int64_t row_bytes = 2 * task.group_size;
   const int64_t width = task.edges.width;
   configure_bf16_tiles(0);
-  TileBlock block;
+  TileRows rows;
+  TileProducts products;
   for (int64_t group = 0; group < task.groups; ++group) {
     const uint8_t* codes = static_cast<const uint8_t*>(task.codes) + group * row_bytes * width;
-    for_tile_edges(task.edges.count, [&](int64_t first, int64_t count) {
-      gather_group(task, first, count, group, row_bytes, block);
-      for_tile_columns(width, [&](auto n, int64_t column) {
-        multiply_bf16_tiles<n>(block, codes + 4 * column, width, task.group_size);
-        add_bf16_products<n>(task, block, count, group, column);
+    for (int64_t first = 0; first < task.edges.count; first += kTileEdges) {
+      gather_group(task, first, group, row_bytes, rows);
+      for_tile_columns<2>(width, [&](auto n, int64_t column) {
+        multiply_bf16_tiles<n>(rows, codes + 4 * column, width, task.group_size, products);
+        add_bf16_products<n>(task, rows, products, column);
       });
-    });
+    }
   }
   _tile_release();
 }
@@ -319,19 +398,19 @@ inline void bf16_float_tile_product(const FloatProduct& task) {
   constexpr int64_t kPassChannels = kMostRowBytes / 2;
   const int64_t width = task.edges.width;
   configure_bf16_tiles(2 * task.channels % kTileBytes);
-  TileBlock block;
+  TileRows rows;
+  TileProducts products;
   for (int64_t begin = 0; begin < task.channels; begin += kPassChannels) {
     const int64_t left = task.channels - begin;
     const int64_t channels = left < kPassChannels ? left : kPassChannels;
     const uint8_t* panel = static_cast<const uint8_t*>(task.panel) + 2 * begin * width;
-    for_tile_edges(task.edges.count, [&](int64_t first, int64_t count) {
-      gather(task.edges, first, count, static_cast<const uint8_t*>(task.x) + 2 * begin, 2 * task.x_stride, 2 * channels,
-             block);
-      for_tile_columns(width, [&](auto n, int64_t column) {
-        multiply_bf16_tiles<n>(block, panel + 4 * column, width, channels);
-        add_bf16_products<n>(block, count, column);
+    for (int64_t first = 0; first < task.edges.count; first += kTileEdges) {
+      gather(task.edges, first, static_cast<const uint8_t*>(task.x) + 2 * begin, 2 * task.x_stride, 2 * channels, rows);
+      for_tile_columns<2>(width, [&](auto n, int64_t column) {
+        multiply_bf16_tiles<n>(rows, panel + 4 * column, width, channels, products);
+        add_bf16_products<n>(task.edges, rows, products, column);
       });
-    });
+    }
   }
   _tile_release();
 }
