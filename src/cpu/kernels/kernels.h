@@ -61,7 +61,8 @@ struct PackedProduct {
 };
 
 /// Packed weights of one panel: `words` is (groups * group_size * bits / 32, width). The code of channel i of a word
-/// starts at bit code_shift(i), an order in which pairs and quads of channels come out by one shift and one mask.
+/// starts at bit code_shift(i), an order in which pairs of channels come out by one shift and one mask, and quads too,
+/// but for the middle two, which are swapped.
 struct PanelCodes {
   const uint32_t* words;
   const float* scales;  // (groups, width), as biases

@@ -51,7 +51,8 @@ void decode_fields(const PanelCodes& panel, uint32_t* fields) {
     uint32_t* to = fields + row * kShifts * panel.width + column;
     unrolled<kShifts>([&](auto i) __attribute__((always_inline)) {
       constexpr int kShift = Step == 8 ? 8 * (i & 1) + 4 * (i >> 1) : 4 * i;
-      V::store_ints(to + i * panel.width, V::mask(V::template shift_right<kShift>(words), Mask));
+      const typename V::Ints taken = V::mask(V::template shift_right<kShift>(words), Mask);
+      V::store_ints(to + i * panel.width, Step == 8 ? taken : V::swap_middle_bytes(taken));
     });
   });
 }
@@ -64,7 +65,7 @@ void decode_pairs(const PanelCodes& panel, void* codes) {
                   : decode_fields<V, 8, 8, 0x00FF00FFU>(panel, fields);
 }
 
-/// Codes as uint8, (channels / 4, width, 4), the four channels in the order 0, 2, 1, 3.
+/// Codes as uint8, (channels / 4, width, 4).
 template <typename V>
 void decode_quads(const PanelCodes& panel, void* codes) {
   auto* fields = static_cast<uint32_t*>(codes);
@@ -75,9 +76,10 @@ void decode_quads(const PanelCodes& panel, void* codes) {
 inline constexpr int64_t kLargestGroup = 128;
 
 /// One group's integers; false where the exact route is needed. Loops that any compiler turns into vectors.
-inline bool quantize_group(const float* x, int64_t count, int32_t limit, int16_t* q, GroupFactors& factors) {
+template <int GroupSize>
+[[gnu::always_inline]] inline bool quantize_group(const float* x, int32_t limit, int16_t* q, GroupFactors& factors) {
   uint32_t largest_bits = 0;  // of |x|, whose order is that of the values, infinities and NaN on top
-  for (int64_t c = 0; c < count; ++c) {
+  for (int c = 0; c < GroupSize; ++c) {
     const uint32_t bits = std::bit_cast<uint32_t>(x[c]) & 0x7FFFFFFFU;
     largest_bits = bits > largest_bits ? bits : largest_bits;
   }
@@ -85,11 +87,12 @@ inline bool quantize_group(const float* x, int64_t count, int32_t limit, int16_t
   constexpr float kSmallestNormal = 0x1p-126F;
   const bool is_zero = largest_bits == 0;
   if (largest_bits >= 0x7F800000U || (!is_zero && scale < kSmallestNormal)) return false;
-  const float divisor = is_zero ? 1.0F : scale;
+  const float steps_a_unit = is_zero ? 1.0F : 1.0F / scale;  // at most 2^126
   constexpr float kRounder = 0x1.8p23F;  // added to a number below 2^22, leaves its nearest integer in the low bits
   int32_t total = 0;
-  for (int64_t c = 0; c < count; ++c) {
-    const auto rounded = static_cast<int32_t>(std::bit_cast<uint32_t>(x[c] / divisor + kRounder) - 0x4B400000U);
+  for (int c = 0; c < GroupSize; ++c) {
+    const float shifted = x[c] * steps_a_unit + kRounder;
+    const auto rounded = static_cast<int32_t>(std::bit_cast<uint32_t>(shifted) - 0x4B400000U);
     q[c] = static_cast<int16_t>(rounded);
     total += rounded;
   }
@@ -101,50 +104,64 @@ inline bool quantize_group(const float* x, int64_t count, int32_t limit, int16_t
 struct WideActivations {
   using Type = int16_t;
   static constexpr int64_t kBytes = 2;
-  static void write(const int16_t* q, int64_t count, int16_t* to) {
-    for (int64_t c = 0; c < count; ++c) to[c] = q[c];
+  template <int GroupSize>
+  static void write(const int16_t* q, int16_t* to) {
+    for (int c = 0; c < GroupSize; ++c) to[c] = q[c];
   }
 };
 
-/// Bytes in the order of decode_quads: of each group one plane, q, or two, the high bytes of q and then the low ones.
+/// Bytes: of each group one plane, q, or two, the high bytes of q and then the low ones.
 /// Only the first plane has a sign; `Offset` is added to it.
 template <int Planes, int Offset = 0>
 struct BytePlanes {
   using Type = uint8_t;
   static constexpr int64_t kBytes = Planes;
-  static void write(const int16_t* q, int64_t count, uint8_t* to) {
-    for (int plane = 0; plane < Planes; ++plane) {
+  template <int GroupSize>
+  static void write(const int16_t* q, uint8_t* to) {
+    for (int plane = 0; plane < Planes; ++plane, to += GroupSize) {
       const int shift = 8 * (Planes - 1 - plane);
       const int offset = plane == 0 ? Offset : 0;
-      for (int64_t c = 0; c < count; c += 4, to += 4) {
-        to[0] = static_cast<uint8_t>((q[c] >> shift) + offset);
-        to[1] = static_cast<uint8_t>((q[c + 2] >> shift) + offset);
-        to[2] = static_cast<uint8_t>((q[c + 1] >> shift) + offset);
-        to[3] = static_cast<uint8_t>((q[c + 3] >> shift) + offset);
-      }
+      for (int c = 0; c < GroupSize; ++c) to[c] = static_cast<uint8_t>((q[c] >> shift) + offset);
     }
   }
 };
 
-template <typename Activations>
-void quantize_rows(const RowQuantization& task) {
+template <typename Activations, int GroupSize>
+void quantize_rows_of(const RowQuantization& task) {
   constexpr int64_t kElements = Activations::kBytes / static_cast<int64_t>(sizeof(typename Activations::Type));
-  const int64_t row_channels = task.groups * task.group_size;
+  const int64_t row_channels = task.groups * GroupSize;
   for (int64_t row = 0; row < task.rows; ++row) {
     auto* to = static_cast<typename Activations::Type*>(task.q) + row * row_channels * kElements;
     GroupFactors* factors = task.factors + row * task.groups;
     bool is_exact = false;
     for (int64_t group = 0; group < task.groups; ++group) {
-      const float* x = task.x + row * task.channels + group * task.group_size;
-      const int64_t left = task.channels - group * task.group_size;
-      int16_t q[kLargestGroup] = {};
-      is_exact |= !quantize_group(x, left < task.group_size ? left : task.group_size, task.limit, q, factors[group]);
-      Activations::write(q, task.group_size, to + group * task.group_size * kElements);
+      const float* x = task.x + row * task.channels + group * GroupSize;
+      const int64_t left = task.channels - group * GroupSize;
+      float padded[GroupSize];
+      if (left < GroupSize) {
+        for (int64_t c = 0; c < GroupSize; ++c) padded[c] = c < left ? x[c] : 0.0F;
+        x = padded;
+      }
+      int16_t q[GroupSize] = {};
+      is_exact |= !quantize_group<GroupSize>(x, task.limit, q, factors[group]);
+      Activations::template write<GroupSize>(q, to + group * GroupSize * kElements);
     }
     task.exact[row] = is_exact ? 1 : 0;
     if (!is_exact) continue;
     for (int64_t c = 0; c < row_channels * kElements; ++c) to[c] = 0;
     for (int64_t group = 0; group < task.groups; ++group) factors[group] = {0, 0};
+  }
+}
+
+template <typename Activations>
+void quantize_rows(const RowQuantization& task) {
+  switch (task.group_size) {
+    case 32:
+      return quantize_rows_of<Activations, 32>(task);
+    case 64:
+      return quantize_rows_of<Activations, 64>(task);
+    default:
+      return quantize_rows_of<Activations, kLargestGroup>(task);
   }
 }
 

@@ -16,7 +16,9 @@
 #include <simde/x86/avx512/madd.h>
 #include <simde/x86/avx512/mul.h>
 #include <simde/x86/avx512/set1.h>
+#include <simde/x86/avx512/set4.h>
 #include <simde/x86/avx512/setzero.h>
+#include <simde/x86/avx512/shuffle.h>
 #include <simde/x86/avx512/slli.h>
 #include <simde/x86/avx512/srli.h>
 #include <simde/x86/avx512/storeu.h>
