@@ -44,11 +44,15 @@ struct alignas(64) TileProducts {
   }
 };
 
-/// Some channels of up to 16 edges, gathered.
+/// Up to 16 edges, of which a group of channels is multiplied.
+struct TileItem {
+  int64_t first = 0, count = 0;  // edges
+  int64_t group = 0;
+};
+
+/// Channels of 16 edges, gathered.
 struct alignas(64) TileRows {
   uint8_t rows[kTileEdges][kMostRowBytes];
-  int64_t first, count;  // edges
-  int64_t group;
 };
 
 /// The tiles' instructions of g++ 12 do not tell it what memory they read.
@@ -82,8 +86,7 @@ inline void configure_tiles(const TileShape (&tiles)[kTiles]) {
 
 // The numbers of tiles are part of the instructions.
 
-/// 0 to 3 are sums: of two planes in two tiles of columns, the first plane's before those of the low bytes, or of one
-/// plane in four. 4 and 5 are the planes' activations, or 5 codes as well; 6 and 7 codes.
+/// See multiply_unit.
 template <int Planes>
 void configure_integer_tiles(int64_t step) {
   const TileShape activations = activations_shape(step), codes = weights_shape(step);
@@ -98,58 +101,78 @@ inline void configure_bf16_tiles(int64_t rest) {
                    activations_shape(rest), weights, weights});
 }
 
-/// How many tiles of columns are multiplied at once: as many as there are sums for.
-template <int Planes>
-inline constexpr int kColumnTiles = 4 / Planes;
+// Integers are multiplied in units of two tiles of sums: of two planes with a tile of columns, or of one plane with
+// two. A tile keeps its place in the processor until what it holds is stored, so that the units take turns with two
+// sets of such, 0 and 1 or 2 and 3, and one is stored while the other is multiplied. 4 holds activations, and so does 5
+// for the low bytes of two planes; 6 and 7 hold codes in turn, and 5 the last ones of one plane.
 
-/// Starts the products of one group with N tiles of columns.
-template <int Planes, int N>
-[[gnu::always_inline]] inline void multiply_tiles(const TileRows& x, const uint8_t* codes, int64_t width,
-                                                  int64_t group_size, int64_t step) {
-  _tile_zero(0);
-  if constexpr (N > 1) _tile_zero(1);
-  if constexpr (Planes == 2 || N > 2) _tile_zero(2);
-  if constexpr (Planes * N > 3) _tile_zero(3);
-  settle_memory();
+template <int Planes>
+inline constexpr int kUnitColumns = 2 / Planes;
+
+/// Bytes of channels that one instruction takes.
+constexpr int64_t step_of(int64_t group_size) {
+  return group_size < kTileBytes ? group_size : kTileBytes;
+}
+
+template <int Planes>
+[[gnu::always_inline]] inline void load_activations(const TileRows& x, int64_t group_size, int64_t c) {
+  _tile_loadd(4, x.rows[0] + c, kMostRowBytes);
+  if constexpr (Planes == 2) _tile_loadd(5, x.rows[0] + group_size + c, kMostRowBytes);
+}
+
+/// Starts the products of a group with some columns, one or two tiles, whose codes begin at `codes`. Where one step
+/// takes the whole group, its activations are loaded already.
+template <int Planes, int Set, int Columns>
+[[gnu::always_inline]] inline void multiply_unit(const TileRows& x, const uint8_t* codes, int64_t width,
+                                                 int64_t group_size) {
+  const int64_t step = step_of(group_size);
+  if constexpr (Set == 0) {
+    _tile_zero(0);
+    if constexpr (Planes * Columns == 2) _tile_zero(1);
+  } else {
+    _tile_zero(2);
+    if constexpr (Planes * Columns == 2) _tile_zero(3);
+  }
   for (int64_t c = 0; c < group_size; c += step) {
+    if (step < group_size) load_activations<Planes>(x, group_size, c);
     const uint8_t* quads = codes + c * width;
-    _tile_loadd(4, x.rows[0] + c, kMostRowBytes);
-    _tile_loadd(6, quads, 4 * width);
-    _tile_dpbsud(0, 4, 6);
-    if constexpr (N > 1) {
-      _tile_loadd(7, quads + kTileBytes, 4 * width);
-      _tile_dpbsud(1, 4, 7);
-    }
-    if constexpr (Planes == 2) {
-      _tile_loadd(5, x.rows[0] + group_size + c, kMostRowBytes);
-      _tile_dpbuud(2, 5, 6);
-      if constexpr (N > 1) _tile_dpbuud(3, 5, 7);
-    } else {
-      if constexpr (N > 2) {
-        _tile_loadd(5, quads + 2 * kTileBytes, 4 * width);
-        _tile_dpbsud(2, 4, 5);
+    if constexpr (Planes == 2 && Set == 0) {
+      _tile_loadd(6, quads, 4 * width);
+      _tile_dpbsud(0, 4, 6);
+      _tile_dpbuud(1, 5, 6);
+    } else if constexpr (Planes == 2) {
+      _tile_loadd(7, quads, 4 * width);
+      _tile_dpbsud(2, 4, 7);
+      _tile_dpbuud(3, 5, 7);
+    } else if constexpr (Set == 0) {
+      _tile_loadd(6, quads, 4 * width);
+      _tile_dpbsud(0, 4, 6);
+      if constexpr (Columns == 2) {
+        _tile_loadd(7, quads + kTileBytes, 4 * width);
+        _tile_dpbsud(1, 4, 7);
       }
-      if constexpr (N > 3) {
-        _tile_loadd(6, quads + 3 * kTileBytes, 4 * width);
+    } else {
+      _tile_loadd(5, quads, 4 * width);
+      _tile_dpbsud(2, 4, 5);
+      if constexpr (Columns == 2) {
+        _tile_loadd(6, quads + kTileBytes, 4 * width);
         _tile_dpbsud(3, 4, 6);
       }
     }
   }
 }
 
-/// Ends them; `first` is the number of the first tile.
-template <int Planes, int N>
-[[gnu::always_inline]] inline void store_tiles(TileProducts& products, int64_t first) {
-  auto* const high = products.tile[0] + first;
-  auto* const low = products.tile[1] + first;
-  _tile_stored(0, high[0], kTileBytes);
-  if constexpr (N > 1) _tile_stored(1, high[1], kTileBytes);
-  if constexpr (Planes == 2) {
-    _tile_stored(2, low[0], kTileBytes);
-    if constexpr (N > 1) _tile_stored(3, low[1], kTileBytes);
+/// Stores what a unit has made, whose first tile of columns is `column`.
+template <int Planes, int Set, int Columns>
+[[gnu::always_inline]] inline void store_unit(TileProducts& products, int column) {
+  auto* const first = products.tile[0][column];
+  auto* const second = Planes == 2 ? products.tile[1][column] : products.tile[0][column + Columns - 1];
+  if constexpr (Set == 0) {
+    _tile_stored(0, first, kTileBytes);
+    if constexpr (Planes * Columns == 2) _tile_stored(1, second, kTileBytes);
   } else {
-    if constexpr (N > 2) _tile_stored(2, high[2], kTileBytes);
-    if constexpr (N > 3) _tile_stored(3, high[3], kTileBytes);
+    _tile_stored(2, first, kTileBytes);
+    if constexpr (Planes * Columns == 2) _tile_stored(3, second, kTileBytes);
   }
   settle_memory();
 }
@@ -202,47 +225,52 @@ struct ColumnFactors {
   }
 };
 
-/// add(number among the 16, its sums from `column` on, its factors of the group where there are `rows` of such) for all
-/// edges of `x`. What is read for each of them is copied first: for all that a compiler knows, adding changes it.
+/// add(number among the 16, its sums from `column` on, its factors of the group where there are `rows` of such) for the
+/// edges of an item from `begin` to `end`. What is read for each of them is copied first: for all that a compiler
+/// knows, adding changes it.
 template <typename Add>
 [[gnu::always_inline]] inline void for_edges(const TapEdges& edges, const GroupFactors* rows, int64_t groups,
-                                             const TileRows& x, int64_t column, const Add& add) {
-  const int32_t* const input = edges.input + x.first;
-  const uint16_t* const slot = edges.slot + x.first;
+                                             const TileItem& item, int64_t column, int64_t begin, int64_t end,
+                                             const Add& add) {
+  const int32_t* const input = edges.input + item.first;
+  const uint16_t* const slot = edges.slot + item.first;
   float* const sums = edges.sums + column;
-  const GroupFactors* const factors = rows + x.group;
-  const int64_t count = x.count, stride = edges.sums_stride;
-  for (int64_t r = 0; r < count; ++r) add(r, sums + slot[r] * stride, factors + input[r] * groups);
+  const GroupFactors* const factors = rows + item.group;
+  const int64_t stride = edges.sums_stride, last = end < item.count ? end : item.count;
+  for (int64_t r = begin; r < last; ++r) add(r, sums + slot[r] * stride, factors + input[r] * groups);
 }
 
-/// Adds the products of a group with a panel of N tiles, scaled, to their edges' sums.
+/// Adds the products of a group with a panel of N tiles, scaled, to the sums of some of its edges. Apart, so that the
+/// loop has the registers to itself.
 template <int Planes, int N>
-[[gnu::always_inline]] inline void add_products(const PackedProduct& task, const TileRows& x,
-                                                const TileProducts& products) {
+[[gnu::noinline]] void add_products(const PackedProduct& task, const TileItem& item, const TileProducts& products,
+                                    int64_t begin, int64_t end) {
   using V = Avx512;
-  const ColumnFactors<N> factors(task, x.group, 0);
-  const auto add = [&](int64_t r, float* sums, const GroupFactors* row) __attribute__((always_inline)) {
+  constexpr int64_t kTile = kTileEdges * kTileColumns, kPlane = kMostColumnTiles * kTile;
+  const ColumnFactors<N> factors(task, item.group, 0);
+  const uint32_t* made = products.tile[0][0] + begin * kTileColumns;
+  const auto add = [&](int64_t, float* sums, const GroupFactors* row) __attribute__((always_inline)) {
     const V::Vector row_scale = V::broadcast(row->scale), row_sum = V::broadcast(row->sum);
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
       constexpr int64_t kOffset = n * V::kLanes;
-      V::Ints product = V::load_ints(products.tile[0][n] + r * kTileColumns);
+      V::Ints product = V::load_ints(made + n * kTile);
       if constexpr (Planes == 2) {
-        const V::Ints low = V::load_ints(products.tile[1][n] + r * kTileColumns);
-        product = _mm512_add_epi32(_mm512_slli_epi32(product, 8), low);
+        product = _mm512_add_epi32(_mm512_slli_epi32(product, 8), V::load_ints(made + kPlane + n * kTile));
       }
       const V::Vector scaled =
           V::multiply_add(V::to_floats(product), factors.scales[n], V::multiply(row_sum, factors.biases[n]));
       V::store(sums + kOffset, V::multiply_add(row_scale, scaled, V::load(sums + kOffset)));
     });
+    made += kTileColumns;
   };
-  for_edges(task.edges, task.rows, task.groups, x, 0, add);
+  for_edges(task.edges, task.rows, task.groups, item, 0, begin, end, add);
 }
 
-/// The same of bfloat16, which have no scale.
+/// The same of bfloat16, which have no scale, with N tiles from `column` on.
 template <int N>
-void add_bf16_products(const PackedProduct& task, const TileRows& x, const TileProducts& products, int64_t column) {
+void add_bf16_products(const PackedProduct& task, const TileItem& item, const TileProducts& products, int64_t column) {
   using V = Avx512;
-  const ColumnFactors<N> factors(task, x.group, column);
+  const ColumnFactors<N> factors(task, item.group, column);
   const auto add = [&](int64_t r, float* sums, const GroupFactors* row) __attribute__((always_inline)) {
     const V::Vector row_sum = V::broadcast(row->sum);
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
@@ -251,12 +279,12 @@ void add_bf16_products(const PackedProduct& task, const TileRows& x, const TileP
       V::store(sums + kOffset, V::multiply_add(V::load(products.floats(n, r)), factors.scales[n], biased));
     });
   };
-  for_edges(task.edges, task.rows, task.groups, x, column, add);
+  for_edges(task.edges, task.rows, task.groups, item, column, 0, kTileEdges, add);
 }
 
 /// The same of bfloat16 weights.
 template <int N>
-void add_bf16_products(const TapEdges& edges, const TileRows& x, const TileProducts& products, int64_t column) {
+void add_bf16_products(const TapEdges& edges, const TileItem& item, const TileProducts& products, int64_t column) {
   using V = Avx512;
   const auto add = [&](int64_t r, float* sums, const GroupFactors*) __attribute__((always_inline)) {
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
@@ -264,7 +292,7 @@ void add_bf16_products(const TapEdges& edges, const TileRows& x, const TileProdu
       V::store(sums + kOffset, _mm512_add_ps(V::load(sums + kOffset), V::load(products.floats(n, r))));
     });
   };
-  for_edges(edges, nullptr, 0, x, column, add);
+  for_edges(edges, nullptr, 0, item, column, 0, kTileEdges, add);
 }
 
 /// What whole vectors leave over; apart, so that where there is nothing a loop over rows stays small.
@@ -272,30 +300,22 @@ void add_bf16_products(const TapEdges& edges, const TileRows& x, const TileProdu
   for (int64_t b = 0; b < bytes; ++b) to[b] = from[b];
 }
 
-/// `bytes` of channels of up to 16 edges from `first` on, one below the other; where there are fewer, the first again.
-/// Rows of `x` are `stride` bytes. Those of the 16 edges behind are fetched.
-inline void gather(const TapEdges& edges, int64_t first, const uint8_t* x, int64_t stride, int64_t bytes,
+/// `bytes` of channels of an item's edges, one below the other; where there are fewer than 16, the first again. Rows of
+/// `x` are `stride` bytes. Those of the 16 edges behind are fetched.
+inline void gather(const TapEdges& edges, const TileItem& item, const uint8_t* x, int64_t stride, int64_t bytes,
                    TileRows& to) {
-  const int64_t left = edges.count - first;
-  to.first = first;
-  to.group = 0;
-  to.count = left < kTileEdges ? left : kTileEdges;
   const int64_t last = edges.count + edges.following - 1;
   const uint8_t *from[kTileEdges], *next[kTileEdges];
   for (int64_t r = 0; r < kTileEdges; ++r) {
-    const int64_t edge = first + (r < to.count ? r : 0);
+    const int64_t edge = item.first + (r < item.count ? r : 0);
     from[r] = x + edges.input[edge] * stride;
     next[r] = x + edges.input[edge + kTileEdges < last ? edge + kTileEdges : last] * stride;
   }
-  // All loads before all stores: a load waits for a store before it whose address is the same modulo 4 KiB.
   int64_t b = 0;
   for (; b + kTileBytes <= bytes; b += kTileBytes) {
-    Avx512::Ints part[kTileEdges];
     unrolled<kTileEdges>([&](auto r) __attribute__((always_inline)) {
-      part[r] = Avx512::load_ints(reinterpret_cast<const uint32_t*>(from[r] + b));
-    });
-    unrolled<kTileEdges>([&](auto r) __attribute__((always_inline)) {
-      Avx512::store_ints(reinterpret_cast<uint32_t*>(to.rows[r] + b), part[r]);
+      Avx512::store_ints(reinterpret_cast<uint32_t*>(to.rows[r] + b),
+                         Avx512::load_ints(reinterpret_cast<const uint32_t*>(from[r] + b)));
       __builtin_prefetch(next[r] + b);
     });
   }
@@ -304,9 +324,14 @@ inline void gather(const TapEdges& edges, int64_t first, const uint8_t* x, int64
 }
 
 /// The same of a group, which has `bytes` in a row.
-inline void gather_group(const PackedProduct& task, int64_t first, int64_t group, int64_t bytes, TileRows& to) {
-  gather(task.edges, first, static_cast<const uint8_t*>(task.x) + group * bytes, task.groups * bytes, bytes, to);
-  to.group = group;
+inline void gather_group(const PackedProduct& task, const TileItem& item, int64_t bytes, TileRows& to) {
+  gather(task.edges, item, static_cast<const uint8_t*>(task.x) + item.group * bytes, task.groups * bytes, bytes, to);
+}
+
+/// An item of the edges from `first` on.
+inline TileItem item_at(const TapEdges& edges, int64_t first, int64_t group) {
+  const int64_t left = edges.count - first;
+  return {.first = first, .count = left < kTileEdges ? left : kTileEdges, .group = group};
 }
 
 /// Calls columns(constant N, first column): N = Most tiles of output channels while there are that many, then fewer.
@@ -325,50 +350,61 @@ template <int Most, typename Columns>
 // Tiles are configured and released here, once for all edges of a tap: a thread that keeps tiles in use would have
 // their 8 KiB saved and restored with it whenever another one runs.
 
-/// N is the number of tiles in a panel. While the tiles multiply some rows, the products of those before are added and
-/// those behind are gathered.
+/// N is the number of tiles in a panel. While the tiles multiply an item, the next one is gathered and the products of
+/// the one before are added, a share with each unit: the window in which a processor finds what it can do meanwhile is
+/// shorter than an item.
 template <int Planes, int N>
 [[gnu::noinline]] void multiply_panel(const PackedProduct& task) {
-  constexpr int kAtOnce = kColumnTiles<Planes>;
-  constexpr int kRing = 3;  // rows to be added, multiplied, and multiplied next
+  constexpr int kColumns = kUnitColumns<Planes>, kUnits = (N + kColumns - 1) / kColumns;
+  constexpr int kLastColumns = N - (kUnits - 1) * kColumns, kLastSet = (kUnits - 1) % 2;
+  constexpr int64_t kShares = kUnits > 1 ? kUnits - 1 : 1, kShare = (kTileEdges + kShares - 1) / kShares;
   const int64_t width = N * kTileColumns;
-  const int64_t group_size = task.group_size;
-  const int64_t step = group_size < kTileBytes ? group_size : kTileBytes;
-  const auto* codes = static_cast<const uint8_t*>(task.codes);
-  TileRows ring[kRing];
+  const int64_t group_size = task.group_size, row_bytes = group_size * Planes;
+  const auto* const codes = static_cast<const uint8_t*>(task.codes);
+  TileRows rows[2];
   TileProducts products[2];
-  int64_t next_first = 0, next_group = 0;
-  const auto gather_next = [&](TileRows & to) __attribute__((always_inline)) {
-    if (next_first >= task.edges.count) return;
-    gather_group(task, next_first, next_group, group_size * Planes, to);
-    if (++next_group == task.groups) next_group = 0, next_first += kTileEdges;
-  };
-  const int64_t items = (task.edges.count + kTileEdges - 1) / kTileEdges * task.groups;
-  NextWeights next_weights(task.edges, items);
-  gather_next(ring[0]);
-  for (int64_t item = 0; item < items; ++item) {
-    const TileRows& x = ring[item % kRing];
-    const uint8_t* const group_codes = codes + x.group * group_size * width;
-    unrolled<(N + kAtOnce - 1) / kAtOnce>([&](auto i) __attribute__((always_inline)) {
-      constexpr int kFirst = i * kAtOnce;
-      constexpr int kTilesNow = N - kFirst < kAtOnce ? N - kFirst : kAtOnce;
-      multiply_tiles<Planes, kTilesNow>(x, group_codes + kFirst * kTileBytes, width, group_size, step);
-      if constexpr (kFirst == 0) {
+  TileItem before, now = item_at(task.edges, 0, 0);
+  NextWeights next_weights(task.edges, (task.edges.count + kTileEdges - 1) / kTileEdges * task.groups);
+  gather_group(task, now, row_bytes, rows[0]);
+  int turn = 0;
+  for (; now.count > 0; turn ^= 1) {
+    const bool is_last_group = now.group + 1 == task.groups;
+    const TileItem next =
+        item_at(task.edges, is_last_group ? now.first + kTileEdges : now.first, is_last_group ? 0 : now.group + 1);
+    const TileRows& x = rows[turn];
+    TileProducts &made = products[turn], &to_add = products[turn ^ 1];
+    const uint8_t* const group_codes = codes + now.group * group_size * width;
+    const auto store_before = [&]() __attribute__((always_inline)) {
+      if (before.count > 0) store_unit<Planes, kLastSet, kLastColumns>(to_add, N - kLastColumns);
+    };
+    if constexpr (kLastSet == 0) store_before();  // its set is the one that comes now
+    if (step_of(group_size) == group_size) load_activations<Planes>(x, group_size, 0);
+    unrolled<kUnits>([&](auto unit) __attribute__((always_inline)) {
+      constexpr int kColumn = unit * kColumns, kNow = unit + 1 == kUnits ? kLastColumns : kColumns;
+      multiply_unit<Planes, unit % 2, kNow>(x, group_codes + kColumn * kTileBytes, width, group_size);
+      if constexpr (unit == 0) {
         next_weights.fetch_share();
-        gather_next(ring[(item + 1) % kRing]);
-        if (item > 0) add_products<Planes, N>(task, ring[(item - 1) % kRing], products[(item - 1) % 2]);
+        if (next.count > 0) gather_group(task, next, row_bytes, rows[turn ^ 1]);
+        if constexpr (kLastSet != 0) store_before();
       }
-      store_tiles<Planes, kTilesNow>(products[item % 2], kFirst);
+      if constexpr (unit > 0 || kUnits == 1) {
+        constexpr int64_t kBegin = unit > 0 ? (unit - 1) * kShare : 0;
+        add_products<Planes, N>(task, before, to_add, kBegin, kBegin + kShare);
+      }
+      if constexpr (unit > 0) store_unit<Planes, (unit - 1) % 2, kColumns>(made, kColumn - kColumns);
     });
+    before = now;
+    now = next;
   }
-  add_products<Planes, N>(task, ring[(items - 1) % kRing], products[(items - 1) % 2]);
+  TileProducts& left = products[turn ^ 1];  // of the last item
+  store_unit<Planes, kLastSet, kLastColumns>(left, N - kLastColumns);
+  add_products<Planes, N>(task, before, left, 0, kTileEdges);
 }
 
 template <int Planes>
 void integer_tile_product(const PackedProduct& task) {
   if (task.edges.count == 0) return;
-  const int64_t step = task.group_size < kTileBytes ? task.group_size : kTileBytes;
-  configure_integer_tiles<Planes>(step);
+  configure_integer_tiles<Planes>(step_of(task.group_size));
   unrolled<kMostColumnTiles>([&](auto n) __attribute__((always_inline)) {
     if (task.edges.width == (n + 1) * kTileColumns) multiply_panel<Planes, n + 1>(task);
   });
@@ -384,10 +420,11 @@ inline void bf16_tile_product(const PackedProduct& task) {
   for (int64_t group = 0; group < task.groups; ++group) {
     const uint8_t* codes = static_cast<const uint8_t*>(task.codes) + group * row_bytes * width;
     for (int64_t first = 0; first < task.edges.count; first += kTileEdges) {
-      gather_group(task, first, group, row_bytes, rows);
+      const TileItem item = item_at(task.edges, first, group);
+      gather_group(task, item, row_bytes, rows);
       for_tile_columns<2>(width, [&](auto n, int64_t column) {
         multiply_bf16_tiles<n>(rows, codes + 4 * column, width, task.group_size, products);
-        add_bf16_products<n>(task, rows, products, column);
+        add_bf16_products<n>(task, item, products, column);
       });
     }
   }
@@ -405,10 +442,11 @@ inline void bf16_float_tile_product(const FloatProduct& task) {
     const int64_t channels = left < kPassChannels ? left : kPassChannels;
     const uint8_t* panel = static_cast<const uint8_t*>(task.panel) + 2 * begin * width;
     for (int64_t first = 0; first < task.edges.count; first += kTileEdges) {
-      gather(task.edges, first, static_cast<const uint8_t*>(task.x) + 2 * begin, 2 * task.x_stride, 2 * channels, rows);
+      const TileItem item = item_at(task.edges, first, 0);
+      gather(task.edges, item, static_cast<const uint8_t*>(task.x) + 2 * begin, 2 * task.x_stride, 2 * channels, rows);
       for_tile_columns<2>(width, [&](auto n, int64_t column) {
         multiply_bf16_tiles<n>(rows, panel + 4 * column, width, channels, products);
-        add_bf16_products<n>(task.edges, rows, products, column);
+        add_bf16_products<n>(task.edges, item, products, column);
       });
     }
   }
