@@ -236,11 +236,11 @@ INSTANTIATE_TEST_SUITE_P(, AllocationsOf, testing::Combine(testing::Values(32, 4
                                   std::to_string(std::get<1>(each.param)) + "t";
                          });
 
-/// Scans that were never seen, none larger than those that were.
+/// Scans that were never seen, none larger than those that were, in rows or in edges.
 TEST_F(Allocations, none_where_new_scans_of_like_size_come) {
   const Model model = Network(32).model();
   Session session({.threads = 1});
-  for (uint64_t seed = 0; seed < 10; ++seed) taken_by(model, session, Network::request(seed, 1500));
+  for (uint64_t seed = 0; seed < 10; ++seed) taken_by(model, session, Network::request(seed, 1600));
   int64_t taken = 0;
   for (uint64_t seed = 100; seed < 120; ++seed) {
     taken += taken_by(model, session, Network::request(seed, 1400 + 5 * (seed - 100)));
