@@ -60,8 +60,15 @@ template <int R>
 [[gnu::always_inline]] inline void fetch_next_rows(const TapEdges& edges, int64_t first, const void* x, int64_t stride,
                                                    int64_t bytes) {
   if (first + 2 * R > edges.count + edges.following) return;
+  const auto* const rows = static_cast<const char*>(x);
+  if (bytes <= kLine) {
+    unrolled<R>([&](auto r) __attribute__((always_inline)) {
+      __builtin_prefetch(rows + edges.input[first + R + r] * stride);
+    });
+    return;
+  }
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    const char* row = static_cast<const char*>(x) + edges.input[first + R + r] * stride;
+    const char* const row = rows + edges.input[first + R + r] * stride;
     for (int64_t b = 0; b < bytes; b += kLine) __builtin_prefetch(row + b);
   });
 }
@@ -141,18 +148,18 @@ inline constexpr int64_t kPassSteps = 16384 / (4 * V::kLanes * V::kVectors);
 
 template <typename V, typename Step, int R, int N>
 [[gnu::noinline]] void multiply_floats(const FloatProduct& task, int64_t first, int64_t begin, int64_t steps) {
+  constexpr int64_t kStepBytes = sizeof(typename Step::Element);
+  const char* const rows = static_cast<const char*>(task.x) + begin * kStepBytes;
+  const int64_t stride = task.x_stride / Step::kChannels * kStepBytes;
   const typename Step::Element* x[R];
   float* sums[R];
   typename V::Vector acc[R * N];
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    x[r] = static_cast<const typename Step::Element*>(task.x) +
-           task.edges.input[first + r] * (task.x_stride / Step::kChannels) + begin;
+    x[r] = reinterpret_cast<const typename Step::Element*>(rows + task.edges.input[first + r] * stride);
     sums[r] = task.edges.sums + task.edges.slot[first + r] * task.edges.sums_stride;
     unrolled<N>([&](auto n) __attribute__((always_inline)) { acc[r * N + n] = V::load(sums[r] + n * V::kLanes); });
   });
-  constexpr int64_t kStepBytes = sizeof(typename Step::Element);
-  fetch_next_rows<R>(task.edges, first, static_cast<const typename Step::Element*>(task.x) + begin,
-                     task.x_stride / Step::kChannels * kStepBytes, steps * kStepBytes);
+  fetch_next_rows<R>(task.edges, first, rows, stride, steps * kStepBytes);
   const auto* panel = static_cast<const typename Step::Element*>(task.panel) + begin * (N * V::kLanes);
   add_steps<V, Step, R, N>(acc, x, panel, steps);
   unrolled<R>([&](auto r) __attribute__((always_inline)) {

@@ -15,7 +15,7 @@ struct Avx512 {
   static constexpr int kVectors = 4;
   /// 6 rows x 4 vectors are 24 accumulators, which with 4 weights and a broadcast fill 29 of the 32 registers. Narrow
   /// panels take more rows, to have enough independent sums.
-  static constexpr int rows(int vectors) { return vectors == 1 ? 12 : vectors == 4 ? 6 : 8; }
+  static constexpr int rows(int vectors) { return vectors == 1 ? 12 : vectors == 2 ? 10 : vectors == 3 ? 8 : 6; }
 
   using Vector = __m512;
   static Vector load(const float* from) { return _mm512_loadu_ps(from); }
