@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "cpu/kernels/fetch.h"
 #include "cpu/kernels/kernels.h"
 
 // The end of a convolution: loops that any compiler turns into vectors. Included by one file an instruction set.
@@ -11,17 +12,14 @@ namespace {
 
 // Rows are written in an order that no hardware foresees.
 constexpr int64_t kRowsAhead = 8;
-constexpr int64_t kLineFloats = 16;
 
 template <bool IsAffine, bool HasResidual, Negative Below>
 void finish_rows_of(const RowFinish& task) {
   for (int64_t r = 0; r < task.rows; ++r) {
     if (r + kRowsAhead < task.rows) {
       const int64_t ahead = task.order[r + kRowsAhead];
-      for (int64_t c = 0; c < task.channels; c += kLineFloats) {
-        __builtin_prefetch(task.y + ahead * task.stride + c, 1);
-        if constexpr (HasResidual) __builtin_prefetch(task.residual + ahead * task.residual_stride + c);
-      }
+      fetch_to_write(task.y + ahead * task.stride, 4 * task.channels);
+      if constexpr (HasResidual) fetch(task.residual + ahead * task.residual_stride, 4 * task.channels);
     }
     const float* __restrict sums = task.sums + r * task.sums_stride;
     const int64_t row = task.order[r];

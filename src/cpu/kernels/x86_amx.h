@@ -4,9 +4,9 @@
 #include <type_traits>
 
 #include "cpu/kernels/bf16_rows.h"
+#include "cpu/kernels/fetch.h"
 #include "cpu/kernels/kernels.h"
 #include "cpu/kernels/packed_rows.h"
-#include "cpu/kernels/products.h"
 #include "cpu/kernels/unrolled.h"
 #include "cpu/kernels/x86_avx512.h"
 

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/kernels/kernels.h"
+#include "cpu/kernels/unrolled.h"
+
+// What is read soon is asked for now: rows stand anywhere in memory, and no hardware foresees which comes next.
+// Included by one file an instruction set.
+
+namespace lattice::cpu {
+namespace {
+
+inline constexpr int64_t kLine = 64;  // bytes of a cache's
+
+/// Fetches what a first-level cache does not have.
+[[gnu::always_inline]] inline void fetch(const void* from, int64_t bytes) {
+  for (int64_t b = 0; b < bytes; b += kLine) __builtin_prefetch(static_cast<const char*>(from) + b);
+}
+
+/// The same of what will be written.
+[[gnu::always_inline]] inline void fetch_to_write(void* to, int64_t bytes) {
+  for (int64_t b = 0; b < bytes; b += kLine) __builtin_prefetch(static_cast<char*>(to) + b, 1);
+}
+
+/// Fetches the weights of the next product into the second-level cache, a share with each block of rows: what comes
+/// from farther then comes while this product is busy.
+class NextWeights {
+ public:
+  /// Over so many blocks of rows.
+  NextWeights(const TapEdges& edges, int64_t blocks)
+      : at_(static_cast<const char*>(edges.next)),
+        end_(at_ + edges.next_bytes),
+        share_((edges.next_bytes / blocks + kLine) / kLine * kLine) {}
+
+  [[gnu::always_inline]] void fetch_share() {
+    const char* const end = end_ - at_ < share_ ? end_ : at_ + share_;
+    for (; at_ < end; at_ += kLine) __builtin_prefetch(at_, 0, 2);
+  }
+
+ private:
+  const char *at_, *end_;
+  int64_t share_;
+};
+
+/// Fetches `bytes` at x of the R edges behind a block of R, rows of which are `stride` bytes apart: inputs are anywhere
+/// in memory, which no hardware foresees.
+template <int R>
+[[gnu::always_inline]] inline void fetch_next_rows(const TapEdges& edges, int64_t first, const void* x, int64_t stride,
+                                                   int64_t bytes) {
+  if (first + 2 * R > edges.count + edges.following) return;
+  const auto* const rows = static_cast<const char*>(x);
+  if (bytes <= kLine) {
+    unrolled<R>([&](auto r)
+                    __attribute__((always_inline)) { __builtin_prefetch(rows + edges.input[first + R + r] * stride); });
+    return;
+  }
+  unrolled<R>([&](auto r) __attribute__((always_inline)) { fetch(rows + edges.input[first + R + r] * stride, bytes); });
+}
+
+}  // namespace
+}  // namespace lattice::cpu
