@@ -45,8 +45,8 @@ class Session {
 
   BackendKind backend_kind() const noexcept { return options_.backend; }
   int threads() const noexcept { return options_.threads; }
-  /// How packed weights are multiplied with activations of a type: what automatic chose; float32 on the reference
-  /// backend, which has no choice.
+  /// How packed weights are multiplied with activations of a type: what automatic chose, which takes float32 for narrow
+  /// layers all the same; float32 on the reference backend, which has no choice.
   Numerics numerics(DType activations = DType::f32) const noexcept;
   /// The instruction set whose kernels run, such as "avx2"; "scalar" on the reference backend.
   std::string_view isa() const noexcept;

@@ -60,6 +60,8 @@ class CpuBackend final : public Backend {
   Tensor convolve_with(const Tensor& x, int64_t output_rows, const ConvWeight& weight, const Epilogue& epilogue,
                        const TileAt& tile_at);
 
+  Numerics layer_numerics(DType activations, const ConvWeight& weight) const noexcept;
+
   const Kernels& kernels_;
   Numerics numerics_;  // as asked for
   bool integers_pay_;
