@@ -17,6 +17,7 @@ struct PlainVector {
   static constexpr int kLanes = Lanes;
   static constexpr int kVectors = Vectors;
   static constexpr int rows(int) { return Rows; }
+  static constexpr int kNarrowVectors = 0;
 
   struct Vector {
     float lane[kLanes];

@@ -127,21 +127,82 @@ template <typename V, typename Step, int R, int N>
   });
 }
 
+/// The same for one edge after the other, with the weights of all `Steps` in registers: what a block of rows takes to
+/// begin and to end would be more than narrow products are.
+template <typename V, typename Step, int N, int Steps>
+[[gnu::noinline]] void multiply_edges(const FloatProduct& task, int64_t begin) {
+  constexpr int64_t kStepBytes = sizeof(typename Step::Element);
+  constexpr int64_t kEdgesAhead = 16;
+  // A long chain of sums holds up what a processor looks ahead for.
+  constexpr int kChains = N == 1 && Steps > 6 ? 2 : 1;
+  const char* const rows = static_cast<const char*>(task.x) + begin * kStepBytes;
+  const int64_t stride = task.x_stride / Step::kChannels * kStepBytes;
+  const int32_t* const input = task.edges.input;
+  const uint16_t* const slot = task.edges.slot;
+  float* const all_sums = task.edges.sums;
+  const int64_t count = task.edges.count, sums_stride = task.edges.sums_stride;
+  const int64_t last_ahead = count + task.edges.following - 1;
+  const auto* panel = static_cast<const typename Step::Element*>(task.panel) + begin * (N * V::kLanes);
+  typename Step::Factor weights[Steps * N];
+  unrolled<Steps * N>([&](auto i) __attribute__((always_inline)) { weights[i] = Step::load(panel + i * V::kLanes); });
+  for (int64_t edge = 0; edge < count; ++edge) {
+    const int64_t ahead = edge + kEdgesAhead < last_ahead ? edge + kEdgesAhead : last_ahead;
+    __builtin_prefetch(rows + input[ahead] * stride);
+    const auto* x = reinterpret_cast<const typename Step::Element*>(rows + input[edge] * stride);
+    float* const sums = all_sums + slot[edge] * sums_stride;
+    typename V::Vector acc[kChains * N];
+    unrolled<N>([&](auto n) __attribute__((always_inline)) {
+      acc[n] = V::load(sums + n * V::kLanes);
+      if constexpr (kChains == 2) acc[N + n] = V::broadcast(0);
+    });
+    unrolled<Steps>([&](auto step) __attribute__((always_inline)) {
+      const typename Step::Factor value = Step::broadcast(x[step]);
+      unrolled<N>([&](auto n) __attribute__((always_inline)) {
+        Step::add(acc[step % kChains * N + n], value, weights[step * N + n]);
+      });
+    });
+    unrolled<N>([&](auto n) __attribute__((always_inline)) {
+      if constexpr (kChains == 2) acc[n] = V::add(acc[n], acc[N + n]);
+      V::store(sums + n * V::kLanes, acc[n]);
+    });
+  }
+}
+
+/// In passes over as many steps as there are registers for weights.
+template <typename V, typename Step, int N>
+void narrow_product(const FloatProduct& task, int64_t steps) {
+  constexpr int kPass = V::kHeldWeights / N;
+  int64_t begin = 0;
+  for (; begin + kPass <= steps; begin += kPass) multiply_edges<V, Step, N, kPass>(task, begin);
+  const auto rest = static_cast<int>(steps - begin);
+  unrolled<kPass - 1>([&](auto i) __attribute__((always_inline)) {
+    if (rest == i + 1) multiply_edges<V, Step, N, i + 1>(task, begin);
+  });
+}
+
+template <typename V, typename Step, int N>
+void wide_product(const FloatProduct& task, int64_t all_steps) {
+  constexpr int kRows = V::rows(N);
+  const int64_t passes = (all_steps + kPassSteps<V> - 1) / kPassSteps<V>;
+  NextWeights next(task.edges, passes * (task.edges.count / kRows + 1));
+  for (int64_t begin = 0; begin < all_steps; begin += kPassSteps<V>) {
+    const int64_t left = all_steps - begin;
+    const int64_t steps = left < kPassSteps<V> ? left : kPassSteps<V>;
+    for_row_blocks<kRows>(task.edges.count, [&](auto r, int64_t first) {
+      next.fetch_share();
+      multiply_floats<V, Step, r, N>(task, first, begin, steps);
+    });
+  }
+}
+
 template <typename V, typename Step>
 void float_product(const FloatProduct& task) {
-  const int64_t all_steps = task.channels / Step::kChannels;
-  const int64_t passes = (all_steps + kPassSteps<V> - 1) / kPassSteps<V>;
+  const int64_t steps = task.channels / Step::kChannels;
   for_vectors<V>(task.edges.width, [&](auto n) {
-    constexpr int kRows = V::rows(n);
-    NextWeights next(task.edges, passes * (task.edges.count / kRows + 1));
-    for (int64_t begin = 0; begin < all_steps; begin += kPassSteps<V>) {
-      const int64_t left = all_steps - begin;
-      const int64_t steps = left < kPassSteps<V> ? left : kPassSteps<V>;
-      for_row_blocks<kRows>(task.edges.count, [&](auto r, int64_t first) {
-        next.fetch_share();
-        multiply_floats<V, Step, r, n>(task, first, begin, steps);
-      });
+    if constexpr (n <= V::kNarrowVectors) {
+      if (n == 1 || n * steps <= V::kHeldWeights) return narrow_product<V, Step, n>(task, steps);
     }
+    wide_product<V, Step, n>(task, steps);
   });
 }
 

@@ -17,10 +17,15 @@ struct Avx512 {
   /// panels take more rows, to have enough independent sums.
   static constexpr int rows(int vectors) { return vectors == 1 ? 12 : vectors == 2 ? 10 : vectors == 3 ? 8 : 6; }
 
+  /// Panels of up to so many vectors are multiplied edge by edge, with this many weights in registers.
+  static constexpr int kNarrowVectors = 2;
+  static constexpr int kHeldWeights = 16;
+
   using Vector = __m512;
   static Vector load(const float* from) { return _mm512_loadu_ps(from); }
   static void store(float* to, Vector v) { _mm512_storeu_ps(to, v); }
   static Vector broadcast(float value) { return _mm512_set1_ps(value); }
+  static Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
   static Vector multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
   static Vector multiply_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
 
