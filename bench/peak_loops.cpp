@@ -2,6 +2,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -42,6 +44,12 @@ bool has_avx512_bf16() {
   return has_avx512() && has_leaf7_bit(1, 0, 5);
 }
 
+bool has_amx() {
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;  // of Linux, for tiles
+  return has_avx512() && has_leaf7_bit(0, 3, 22) && has_leaf7_bit(0, 3, 24) && has_leaf7_bit(0, 3, 25) &&
+         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
 // `step`, once for each n in 0..11, multiplies registers 12 and 13 into register n; 14 is for two-step products.
 #define LATTICE_EACH(step) ".irp n,0,1,2,3,4,5,6,7,8,9,10,11\n" step "\n.endr\n"
 #define LATTICE_LOOP(name, start, step, finish)                                                                   \
@@ -73,6 +81,31 @@ LATTICE_YMM(dpbusd_ymm, "%{vex%} vpdpbusd %%ymm12, %%ymm13, %%ymm\\n")
 LATTICE_ZMM(dpbusd_zmm, "vpdpbusd %%zmm12, %%zmm13, %%zmm\\n")
 LATTICE_ZMM(dpbf16_zmm, "vdpbf16ps %%zmm12, %%zmm13, %%zmm\\n")
 
+/// What ldtilecfg reads: eight tiles of 16 rows of 64 bytes.
+struct alignas(64) WholeTiles {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+// `step`, once for each n in 0..5, multiplies tiles 6 and 7 into tile n: more sums than the multiplier holds at once.
+// Tiles are in the state of the thread alone, between what configures and what releases them.
+#define LATTICE_TILES(name, step)                                                                                   \
+  void name(int64_t turns) {                                                                                        \
+    const WholeTiles tiles;                                                                                         \
+    asm volatile("ldtilecfg %1\n.p2align 5\n1:\n.irp n,0,1,2,3,4,5\n" step "\n.endr\ndec %0\njnz 1b\ntilerelease\n" \
+                 : "+r"(turns)                                                                                      \
+                 : "m"(tiles)                                                                                       \
+                 : "cc");                                                                                           \
+  }
+LATTICE_TILES(tile_bytes, "tdpbusd %%tmm7, %%tmm6, %%tmm\\n")
+LATTICE_TILES(tile_bf16, "tdpbf16ps %%tmm7, %%tmm6, %%tmm\\n")
+
+/// Of 6 products of tiles of 16 rows with as many columns, over so many channels.
+constexpr double tile_operations(int channels) {
+  return 6.0 * 2 * 16 * 16 * channels;
+}
+
 /// Of 12 instructions on vectors of `lanes` 32-bit sums, each of which takes `pairs` products.
 constexpr double operations(int lanes, int pairs) {
   return 12.0 * 2 * lanes * pairs;
@@ -89,6 +122,8 @@ const std::vector<PeakLoop> kLoops = {
     {"vpdpbusd zmm", "GOP/s", operations(16, 4), has_avx512_vnni, dpbusd_zmm},
     {"vpdpbusd ymm", "GOP/s", operations(8, 4), has_avx_vnni, dpbusd_ymm},
     {"vdpbf16ps zmm", "GFLOP/s", operations(16, 2), has_avx512_bf16, dpbf16_zmm},
+    {"tdpbusd", "GOP/s", tile_operations(64), has_amx, tile_bytes},
+    {"tdpbf16ps", "GFLOP/s", tile_operations(32), has_amx, tile_bf16},
 };
 
 #elif defined(__aarch64__)

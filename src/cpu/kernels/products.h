@@ -274,16 +274,22 @@ template <typename V, typename Step, int R, int N>
   add_scaled<V, R, N>(edges, acc);
 }
 
-/// Group by group, so that a group's codes (8 KiB at 64 channels of 64 outputs) stay in the first-level cache.
+/// A block of rows takes as many groups, one after the other, as half of a first-level cache of 32 KiB has room for their
+/// codes (8 KiB each, at 64 channels of 64 outputs).
 template <typename V, typename Step>
 void packed_product(const PackedProduct& task) {
+  constexpr int64_t kMostCodes = 16384;  // bytes
   for_vectors<V>(task.edges.width, [&](auto n) {
     constexpr int kRows = V::rows(n);
-    NextWeights next(task.edges, task.groups * (task.edges.count / kRows + 1));
-    for (int64_t group = 0; group < task.groups; ++group) {
+    const int64_t group_bytes = task.group_size / Step::kChannels * (4 * n * V::kLanes);
+    const int64_t groups_a_pass = group_bytes < kMostCodes ? kMostCodes / group_bytes : 1;
+    const int64_t passes = (task.groups + groups_a_pass - 1) / groups_a_pass;
+    NextWeights next(task.edges, passes * (task.edges.count / kRows + 1));
+    for (int64_t begin = 0; begin < task.groups; begin += groups_a_pass) {
+      const int64_t end = begin + groups_a_pass < task.groups ? begin + groups_a_pass : task.groups;
       for_row_blocks<kRows>(task.edges.count, [&](auto r, int64_t first) {
         next.fetch_share();
-        multiply_codes<V, Step, r, n>(task, first, group);
+        for (int64_t group = begin; group < end; ++group) multiply_codes<V, Step, r, n>(task, first, group);
       });
     }
   });
