@@ -147,15 +147,18 @@ void convolve_tiles(int64_t output_rows, const PanelWeight& weight, const LayerP
     TaskScratch& scratch = task_scratch();
     auto* sums = scratch.sums.take<float>(rows * width);
     std::fill_n(sums, rows * width, 0.0F);
+    // What the product after that of a run and a panel reads; nothing behind the last.
+    const auto next_weights = [&](size_t r, size_t p) -> std::span<const std::byte> {
+      if (p + 1 < panels.size()) return product.weights(tile.runs[r].tap, panels[p + 1]);
+      if (r + 1 < tile.runs.size()) return product.weights(tile.runs[r + 1].tap, panels[0]);
+      return {};
+    };
     int64_t edge = 0;
     for (size_t r = 0; r < tile.runs.size(); ++r) {
       const auto& [tap, count] = tile.runs[r];
       for (size_t p = 0; p < panels.size(); ++p) {
         const Panel& panel = panels[p];
-        const std::span<const std::byte> next = p + 1 < panels.size() ? product.weights(tap, panels[p + 1])
-                                                : r + 1 < tile.runs.size()
-                                                    ? product.weights(tile.runs[r + 1].tap, panels[0])
-                                                    : std::span<const std::byte>();
+        const std::span<const std::byte> next = next_weights(r, p);
         product.multiply(tap, panel,
                          {.input = tile.input + edge,
                           .slot = tile.slot + edge,
@@ -180,9 +183,9 @@ std::unique_ptr<const PreparedWeight> CpuBackend::prepare(const ConvWeight& weig
   return std::make_unique<const PanelWeight>(weight, kernels_);
 }
 
-/// Integers pay where a row that was rounded meets enough products. Measured on a Xeon with AMX: with fewer
-/// than 32 input channels, which are filled up to a whole group, they take up to four times as long as float32, and in
-/// a matrix product they need 64 output channels.
+/// Integers pay where a row that was rounded meets enough products. Measured on a Xeon with AMX: with fewer than 32
+/// input channels, which are filled up to a whole group, they take up to four times as long as float32, and in a matrix
+/// product they need 64 output channels.
 Numerics CpuBackend::layer_numerics(DType activations, const ConvWeight& weight) const noexcept {
   const Numerics chosen = numerics(activations);
   const bool is_free = numerics_ == Numerics::automatic && chosen == Numerics::int16;

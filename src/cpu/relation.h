@@ -10,8 +10,8 @@
 namespace lattice::cpu {
 
 // Output rows a tile. With 64 channels a block its sums take 256 KiB: half of a second-level cache of 512 KiB, where a
-// tap's panel and the rows that it reads are beside them. More rows a tile mean longer runs of edges, and fewer decodings
-// of packed weights; 2048 are faster by 2 % yet on a cache of 2 MiB, but leave two threads unequal shares.
+// tap's panel and the rows that it reads are beside them. More rows a tile mean longer runs of edges, and fewer
+// decodings of packed weights; 2048 are faster by 2 % yet on a cache of 2 MiB, but leave two threads unequal shares.
 inline constexpr int64_t kTileRows = 1024;
 
 // Tiles that one task searches: enough to pay for the binary searches with which it starts, few enough that a scan

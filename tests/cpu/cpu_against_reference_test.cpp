@@ -367,6 +367,28 @@ TEST_F(CpuNumerics, AreChosenByTheActivations) {
   }
 }
 
+// Where automatic takes integers: with too few channels they would not pay. What is asked for by name is done.
+TEST_F(CpuNumerics, AutomaticLeavesNarrowLayersToFloat32) {
+  Session automatic = session_with(Numerics::automatic, 2), float32 = session_with(Numerics::float32, 2),
+          int16 = session_with(Numerics::int16, 2);
+  const auto same = [](const Tensor& a, const Tensor& b) {
+    return a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.nbytes()) == 0;
+  };
+  struct Layer {
+    int64_t ins, outs;
+    bool is_narrow;
+  };
+  for (const Layer& layer : {Layer{31, 64, true}, Layer{32, 63, true}, Layer{32, 64, false}}) {
+    const Tensor x = random_normal({kRows, layer.ins});
+    const ConvWeight packed(
+        QuantizedWeight::pack(random_normal({layer.outs, 1, 1, 1, layer.ins}), {.bits = 8, .group_size = 32}));
+    const Tensor exact = linear(float32, x, packed), quantized = linear(int16, x, packed);
+    EXPECT_FALSE(same(exact, quantized)) << layer.ins;
+    const bool takes_integers = automatic.numerics() == Numerics::int16 && !layer.is_narrow;
+    EXPECT_TRUE(same(linear(automatic, x, packed), takes_integers ? quantized : exact)) << layer.ins;
+  }
+}
+
 // A weight that is kept in bfloat16 serves all of them: its values are the same.
 TEST_F(CpuNumerics, Bf16WeightsMeetEveryActivation) {
   const cpu::ForcedIsa plain("scalar");

@@ -17,7 +17,7 @@ struct PlainVector {
   static constexpr int kLanes = Lanes;
   static constexpr int kVectors = Vectors;
   static constexpr int rows(int) { return Rows; }
-  static constexpr int kNarrowVectors = 0;
+  static constexpr int kNarrowVectors = 0;  // see Avx512
 
   struct Vector {
     float lane[kLanes];

@@ -199,10 +199,14 @@ template <typename V, typename Step>
 void float_product(const FloatProduct& task) {
   const int64_t steps = task.channels / Step::kChannels;
   for_vectors<V>(task.edges.width, [&](auto n) {
-    if constexpr (n <= V::kNarrowVectors) {
-      if (n == 1 || n * steps <= V::kHeldWeights) return narrow_product<V, Step, n>(task, steps);
+    if constexpr (n == 1 && V::kNarrowVectors > 0) {
+      narrow_product<V, Step, n>(task, steps);
+    } else {
+      if constexpr (n <= V::kNarrowVectors) {
+        if (n * steps <= V::kHeldWeights) return narrow_product<V, Step, n>(task, steps);
+      }
+      wide_product<V, Step, n>(task, steps);
     }
-    wide_product<V, Step, n>(task, steps);
   });
 }
 
@@ -274,8 +278,8 @@ template <typename V, typename Step, int R, int N>
   add_scaled<V, R, N>(edges, acc);
 }
 
-/// A block of rows takes as many groups, one after the other, as half of a first-level cache of 32 KiB has room for their
-/// codes (8 KiB each, at 64 channels of 64 outputs).
+/// A block of rows takes as many groups, one after the other, as half of a first-level cache of 32 KiB has room for
+/// their codes (8 KiB each, at 64 channels of 64 outputs).
 template <typename V, typename Step>
 void packed_product(const PackedProduct& task) {
   constexpr int64_t kMostCodes = 16384;  // bytes

@@ -334,17 +334,14 @@ inline TileItem item_at(const TapEdges& edges, int64_t first, int64_t group) {
   return {.first = first, .count = left < kTileEdges ? left : kTileEdges, .group = group};
 }
 
-/// Calls columns(constant N, first column): N = Most tiles of output channels while there are that many, then fewer.
-template <int Most, typename Columns>
+/// Calls columns(constant N, first column): N = 2 tiles of output channels while there are that many, then one.
+template <typename Columns>
 [[gnu::always_inline]] inline void for_tile_columns(int64_t width, const Columns& columns) {
   int64_t column = 0;
-  for (; column + Most * kTileColumns <= width; column += Most * kTileColumns) {
-    columns(std::integral_constant<int, Most>{}, column);
+  for (; column + 2 * kTileColumns <= width; column += 2 * kTileColumns) {
+    columns(std::integral_constant<int, 2>{}, column);
   }
-  const auto rest = static_cast<int>((width - column) / kTileColumns);
-  unrolled<Most - 1>([&](auto n) __attribute__((always_inline)) {
-    if (rest == n + 1) columns(std::integral_constant<int, n + 1>{}, column);
-  });
+  if (column < width) columns(std::integral_constant<int, 1>{}, column);
 }
 
 // Tiles are configured and released here, once for all edges of a tap: a thread that keeps tiles in use would have
@@ -422,7 +419,7 @@ inline void bf16_tile_product(const PackedProduct& task) {
     for (int64_t first = 0; first < task.edges.count; first += kTileEdges) {
       const TileItem item = item_at(task.edges, first, group);
       gather_group(task, item, row_bytes, rows);
-      for_tile_columns<2>(width, [&](auto n, int64_t column) {
+      for_tile_columns(width, [&](auto n, int64_t column) {
         multiply_bf16_tiles<n>(rows, codes + 4 * column, width, task.group_size, products);
         add_bf16_products<n>(task, item, products, column);
       });
@@ -444,7 +441,7 @@ inline void bf16_float_tile_product(const FloatProduct& task) {
     for (int64_t first = 0; first < task.edges.count; first += kTileEdges) {
       const TileItem item = item_at(task.edges, first, 0);
       gather(task.edges, item, static_cast<const uint8_t*>(task.x) + 2 * begin, 2 * task.x_stride, 2 * channels, rows);
-      for_tile_columns<2>(width, [&](auto n, int64_t column) {
+      for_tile_columns(width, [&](auto n, int64_t column) {
         multiply_bf16_tiles<n>(rows, panel + 4 * column, width, channels, products);
         add_bf16_products<n>(task.edges, item, products, column);
       });
