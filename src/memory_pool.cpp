@@ -33,9 +33,10 @@ constexpr size_t kMostHeadless = kSteps * kLine;  // up to here classes are line
 constexpr size_t kMostSmall = size_t{32} << 10;   // above it, classes are whole pages
 constexpr size_t kMostBytes = size_t{1} << 47;    // more than a process can address
 // Large blocks in use and kept ones with pages stay together below the most that was in use at once and an eighth more,
-// which spares a network half of the page faults; the addresses of kept ones stay below some times that.
+// which spares a network half of the page faults, or 16 MiB more, which spares a scan's relations all of them; the
+// addresses of kept ones stay below some times that.
 constexpr size_t kPageSlack = 8, kMostKept = 8;
-constexpr size_t kLeastSlack = size_t{1} << 20;
+constexpr size_t kLeastSlack = size_t{16} << 20;
 constexpr int kWindowTakes = 1 << 14;  // large requests: some runs of a large network
 
 constexpr size_t class_of(size_t bytes) {
@@ -195,7 +196,7 @@ class LargeBlocks {
   /// Keeps pages, and addresses, within their limits when so many more bytes come into use: the oldest go first.
   void trim(size_t more) noexcept {
     const size_t in_use = in_use_ + more, most = std::max({most_, most_before_, in_use});
-    const size_t most_pages = most + most / kPageSlack + kLeastSlack;
+    const size_t most_pages = most + std::max(most / kPageSlack, kLeastSlack);
     while (oldest_with_pages_ != nullptr && in_use + with_pages_ > most_pages) drop_pages();
     while (oldest_ != nullptr && kept_ > most * kMostKept + kLeastSlack) free_oldest();
   }

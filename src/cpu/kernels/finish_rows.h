@@ -13,7 +13,11 @@ namespace {
 // Rows are written in an order that no hardware foresees.
 constexpr int64_t kRowsAhead = 8;
 
-template <bool IsAffine, bool HasResidual, Negative Below>
+// A row of so few channels is over before a loop in whole vectors begins.
+constexpr int64_t kNarrowRow = 16, kNarrowStep = 4;
+
+/// In steps of so many channels, of which a row has a multiple.
+template <bool IsAffine, bool HasResidual, Negative Below, int64_t Step>
 void finish_rows_of(const RowFinish& task) {
   for (int64_t r = 0; r < task.rows; ++r) {
     if (r + kRowsAhead < task.rows) {
@@ -25,26 +29,35 @@ void finish_rows_of(const RowFinish& task) {
     const int64_t row = task.order[r];
     float* __restrict y = task.y + row * task.stride;
     const float* __restrict residual = task.residual + (HasResidual ? row * task.residual_stride : 0);
-    for (int64_t c = 0; c < task.channels; ++c) {
-      float sum = sums[c];
-      if constexpr (IsAffine) sum = (sum + task.bias[c]) * task.scale[c] + task.shift[c];
-      if constexpr (HasResidual) sum += residual[c];
-      if constexpr (Below == Negative::zeroed) sum = sum < 0 ? 0 : sum;
-      if constexpr (Below == Negative::sloped) sum = sum < 0 ? sum * task.slope : sum;
-      y[c] = sum;
+    for (int64_t begin = 0; begin < task.channels; begin += Step) {
+      for (int64_t c = begin; c < begin + Step; ++c) {
+        float sum = sums[c];
+        if constexpr (IsAffine) sum = (sum + task.bias[c]) * task.scale[c] + task.shift[c];
+        if constexpr (HasResidual) sum += residual[c];
+        if constexpr (Below == Negative::zeroed) sum = sum < 0 ? 0 : sum;
+        if constexpr (Below == Negative::sloped) sum = sum < 0 ? sum * task.slope : sum;
+        y[c] = sum;
+      }
     }
   }
+}
+
+template <bool IsAffine, bool HasResidual, Negative Below>
+void finish_rows_in_steps(const RowFinish& task) {
+  const bool is_narrow = task.channels <= kNarrowRow && task.channels % kNarrowStep == 0;
+  return is_narrow ? finish_rows_of<IsAffine, HasResidual, Below, kNarrowStep>(task)
+                   : finish_rows_of<IsAffine, HasResidual, Below, 1>(task);
 }
 
 template <bool IsAffine, bool HasResidual>
 void finish_rows_below(const RowFinish& task) {
   switch (task.negative) {
     case Negative::kept:
-      return finish_rows_of<IsAffine, HasResidual, Negative::kept>(task);
+      return finish_rows_in_steps<IsAffine, HasResidual, Negative::kept>(task);
     case Negative::zeroed:
-      return finish_rows_of<IsAffine, HasResidual, Negative::zeroed>(task);
+      return finish_rows_in_steps<IsAffine, HasResidual, Negative::zeroed>(task);
     case Negative::sloped:
-      return finish_rows_of<IsAffine, HasResidual, Negative::sloped>(task);
+      return finish_rows_in_steps<IsAffine, HasResidual, Negative::sloped>(task);
   }
 }
 
