@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Prints one table of lattice beside its peers, each case measured in turn in one run.
 
-    bench/peers/setup.sh DIR
+    bench/peers/setup.sh DIR --minkowski
     bench/peers/compare.py BUILD DIR                                   the cases that the project's targets speak of
     bench/peers/compare.py BUILD DIR -- layers sweep/kitti --threads 1     cases of `lattice_bench`
 
 A ratio is the peer's time over ours: the median of the turns' ratios, with their quartiles. Packed weights are compared
-with the peer's float32, since no peer has them on a CPU.
+with the peer's float32, since no peer has them on a CPU. A peer that DIR does not have is left out.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,18 +36,31 @@ DEFAULT_CASES = [
     ["layers", "^centerpoint/", "--threads", "1", "--precision", "float32"],
     ["networks"],
 ]
-PEERS = {  # server, suites
-    "spconv": ("spconv_server.py", {"layer", "relation", "voxelize", "network"}),
-    "numpy": ("numpy_server.py", {"voxelize"}),
+PEERS = {  # server, module, suites
+    "spconv": ("spconv_server.py", "spconv", {"layer", "relation", "voxelize", "network"}),
+    "minkowski": ("minkowski_server.py", "MinkowskiEngine", {"layer", "relation", "voxelize", "network"}),
+    "numpy": ("numpy_server.py", "numpy", {"voxelize"}),
 }
 # A BLAS thread that spins for its next task slows whatever runs beside it, which here would be us.
 PEER_ENVIRONMENT = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
 MIB = 1 << 20
 
 
+def installed_peers(python: str) -> list[str]:
+    """Those whose modules load; says which do not."""
+    peers = []
+    for peer, (_, module, _) in PEERS.items():
+        if subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0:
+            peers.append(peer)
+        else:
+            print(f"{peer} is left out: {python} cannot import {module}", flush=True)
+    return peers
+
+
 class Comparison:
     def __init__(self, binary: str, python: str, rounds: int, clock: str) -> None:
         self.binary, self.python, self.rounds, self.clock = binary, python, rounds, clock
+        self.peers = installed_peers(python)
         self.servers: dict[tuple[str, int], Server] = {}
         self.rows: list[dict[str, Any]] = []
 
@@ -69,14 +83,14 @@ class Comparison:
     def measure(self, case: dict[str, Any]) -> None:
         if case["suite"] == "network":
             self.restart()  # so that peak memory is this network's
-        for peer, (_, suites) in PEERS.items():
-            if case["suite"] not in suites:
+        for peer in self.peers:
+            if case["suite"] not in PEERS[peer][2]:
                 continue
             ours, theirs = self.server("lattice", case["threads"]), self.server(peer, case["threads"])
             try:
                 pair = measure_in_turn(ours, theirs, case, self.rounds, self.clock)
             except CaseRefused as reason:
-                print(f"{case['name']:<50}  {reason}", flush=True)
+                print(f"{case['name']:<50} {peer:<10}{reason}", flush=True)
                 continue
             peak = ours.ask({"peak": case["threads"]})
             row = row_of(case, peer, pair, peak["gflops"])
@@ -84,14 +98,16 @@ class Comparison:
             print(text_of(row), flush=True)
 
     def about(self) -> str:
-        ours, theirs = self.server("lattice", 1).about, self.server("spconv", 1).about
-        peak = self.server("lattice", 1).ask({"peak": 1})
+        ours = self.server("lattice", 1)
+        peak = ours.ask({"peak": 1})
         lines = [
-            f"lattice {ours['isa']}; float32 peak of one thread {peak['gflops']:.1f} GFLOP/s ({peak['loop']})",
-            f"{theirs['program']}, torch {theirs['torch']}, OpenBLAS core {theirs['blas_core']}",
+            f"lattice {ours.about['isa']}; float32 peak of one thread {peak['gflops']:.1f} GFLOP/s ({peak['loop']})"
         ]
-        if theirs["blas_core"] in SLOW_CORES:
-            lines.append("THE BLAS DOES NOT KNOW THIS PROCESSOR: no ratio of a convolution below counts")
+        convolving = [peer for peer in self.peers if "layer" in PEERS[peer][2]]
+        for theirs in [self.server(peer, 1).about for peer in convolving]:
+            lines.append(f"{theirs['program']}, torch {theirs['torch']}, OpenBLAS core {theirs['blas_core']}")
+            if theirs["blas_core"] in SLOW_CORES:
+                lines.append("THE BLAS DOES NOT KNOW THIS PROCESSOR: no ratio of a convolution below counts")
         return "\n".join(lines)
 
 
@@ -130,21 +146,21 @@ def same_work(suite: str, pair: Pair) -> bool:
 
 
 HEAD = (
-    f"{'case':<50}{'rows':>8}{'ours us':>11}{'peer us':>11}{'ratio':>7}  {'quartiles':<15}"
+    f"{'case':<50} {'peer':<10}{'rows':>8}{'ours us':>11}{'peer us':>11}{'ratio':>7}  {'quartiles':<15}"
     f"{'GFLOP/s':>8}{'of peak':>8}{'peer':>7}"
 )
 
 
 def text_of(row: dict[str, Any]) -> str:
     low, high = row["ratio_quartiles"]
-    text = f"{row['name']:<50}{row['rows']:>8}{row['us']:>11.1f}{row['peer_us']:>11.1f}{row['ratio']:>7.2f}"
-    text += f"  {f'{low:.2f} .. {high:.2f}':<15}"
+    text = f"{row['name']:<50} {row['peer']:<10}{row['rows']:>8}{row['us']:>11.1f}{row['peer_us']:>11.1f}"
+    text += f"{row['ratio']:>7.2f}  {f'{low:.2f} .. {high:.2f}':<15}"
     if "gflops" in row:
         peak = row["peak_gflops"]
         text += f"{row['gflops']:>8.1f}{row['gflops'] / peak:>8.0%}{row['peer_gflops'] / peak:>7.0%}"
     else:
         ns, peer_ns = (row[field] * 1000 / row["rows"] for field in ("us", "peer_us"))
-        text += f"{ns:>8.1f} ns a row, {row['peer']} {peer_ns:.1f}"
+        text += f"{ns:>8.1f} ns a row, peer {peer_ns:.1f}"
     if "rss_growth_bytes" in row:
         text += f"  memory +{row['rss_growth_bytes'] / MIB:.0f} MiB, peer +{row['peer_rss_growth_bytes'] / MIB:.0f}"
     return text if row["same_work"] else text + "  NOT THE SAME WORK"
