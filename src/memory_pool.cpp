@@ -32,10 +32,10 @@ constexpr size_t kLargerClasses = kSteps;         // a kept block serves what is
 constexpr size_t kMostHeadless = kSteps * kLine;  // up to here classes are lines, and serve their own size alone
 constexpr size_t kMostSmall = size_t{32} << 10;   // above it, classes are whole pages
 constexpr size_t kMostBytes = size_t{1} << 47;    // more than a process can address
-// Large blocks in use and kept ones with pages stay together below the most that was in use at once and an eighth more,
-// which spares a network half of the page faults, or 16 MiB more, which spares a scan's relations all of them; the
-// addresses of kept ones stay below some times that.
-constexpr size_t kPageSlack = 8, kMostKept = 8;
+// Large blocks in use and kept ones with pages stay together below the most that was in use at once and a sixth more,
+// which spares a network its page faults from the second run on, or 16 MiB more, which spares a scan's relations
+// theirs; the addresses of kept ones stay below some times that.
+constexpr size_t kPageSlack = 6, kMostKept = 8;
 constexpr size_t kLeastSlack = size_t{16} << 20;
 constexpr int kWindowTakes = 1 << 14;  // large requests: some runs of a large network
 
@@ -118,13 +118,17 @@ static_assert(sizeof(LargeHead) <= kLine);
 /// All classes of large blocks.
 class LargeBlocks {
  public:
-  /// The kept block that is nearest to `bytes`, of at most about twice as many. Null where there is none; then pages
-  /// have gone where one of the system's would exceed the limit.
+  /// The kept block that is nearest to `bytes`, of at most about twice as many; one that has pages before one that must
+  /// ask for them again. Null where there is none; then pages have gone where one of the system's would exceed the
+  /// limit.
   LargeHead* take(size_t bytes) noexcept {
     const std::lock_guard lock(mutex_);
     const size_t wanted = class_of(bytes);
     LargeHead* found = nullptr;
-    for (size_t at = wanted; at <= wanted + kLargerClasses && found == nullptr; ++at) found = newest_alike_[at];
+    for (size_t at = wanted; at <= wanted + kLargerClasses && (found == nullptr || !found->has_pages); ++at) {
+      LargeHead* const newest = newest_alike_[at];  // has pages if any of its class has
+      if (newest != nullptr && (found == nullptr || newest->has_pages)) found = newest;
+    }
     if (found != nullptr) {
       unlink(*found);
       found->has_pages = true;
