@@ -18,6 +18,9 @@ namespace {
 // Output channels a task, see kTileRows.
 constexpr int64_t kBlockChannels = 64;
 
+// Rows a task of a matrix product that makes whole rows.
+constexpr int64_t kDenseRowsATask = 256;
+
 /// A thread's memory for one task.
 struct TaskScratch {
   Scratch sums, floats, codes, finish;
@@ -211,8 +214,31 @@ Tensor CpuBackend::convolve(const Tensor& x, const Relation& relation, const Con
   return convolve_with(x, relation.output_rows(), weight, epilogue, [&](int64_t index) { return tiled.tile(index); });
 }
 
+/// A matrix product of so few channels that a kernel makes whole rows; nothing where it cannot.
+Tensor CpuBackend::dense_linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) {
+  const int64_t rows = x.size(0), channels = weight.in_channels(), out_channels = weight.out_channels();
+  if (channels > kMostDenseChannels || x.dtype() != DType::f32) return {};
+  const auto& panels = static_cast<const PanelWeight&>(weight.prepared(*this));
+  if (panels.is_packed() || panels.is_bf16()) return {};
+  Tensor y = output_tensor(epilogue.columns, x.dtype(), rows, out_channels);
+  const Finisher finisher(epilogue, kernels_, out_channels, y);
+  if (!finisher.can_make_rows()) return {};
+  workers_.for_blocks(rows, kDenseRowsATask, [&](int64_t first, int64_t last) {
+    for (const Panel& panel : panels.panels()) {
+      const int64_t count = std::min(panel.width, out_channels - panel.first);
+      kernels_.dense_rows({.x = x.data<float>() + first * channels,
+                           .channels = channels,
+                           .panel = panels.floats(0, panel),
+                           .width = panel.width,
+                           .finish = finisher.rows(first, last - first, panel.first, count)});
+    }
+  });
+  return y;
+}
+
 Tensor CpuBackend::linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) {
   const int64_t rows = x.size(0);
+  if (Tensor y = dense_linear(x, weight, epilogue); y.defined()) return y;
   // Row i meets row i: a tile is one run, its inputs are its outputs.
   PooledVector<int32_t> row_numbers(static_cast<size_t>(rows));
   std::iota(row_numbers.begin(), row_numbers.end(), 0);

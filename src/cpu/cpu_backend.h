@@ -60,6 +60,8 @@ class CpuBackend final : public Backend {
   Tensor convolve_with(const Tensor& x, int64_t output_rows, const ConvWeight& weight, const Epilogue& epilogue,
                        const TileAt& tile_at);
 
+  Tensor dense_linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue);
+
   Numerics layer_numerics(DType activations, const ConvWeight& weight) const noexcept;
 
   const Kernels& kernels_;

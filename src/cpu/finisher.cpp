@@ -47,31 +47,52 @@ Finisher::Finisher(const Epilogue& epilogue, const Kernels& kernels, int64_t cha
   }
 }
 
+RowFinish Finisher::task(int64_t first, int64_t count) const {
+  const auto vector = [&](const Tensor& tensor) { return tensor.defined() ? tensor.data<float>() + first : nullptr; };
+  return {.sums = nullptr,
+          .sums_stride = 0,
+          .order = nullptr,
+          .rows = 0,
+          .channels = count,
+          .bias = vector(bias_),
+          .scale = vector(scale_),
+          .shift = vector(shift_),
+          .residual = nullptr,
+          .residual_stride = channels_,
+          .negative = negative_of(activation_),
+          .slope = activation_.alpha,
+          .y = nullptr,
+          .stride = y_.size(1)};
+}
+
 void Finisher::finish(const float* sums, int64_t sums_stride, std::span<const int32_t> order, int64_t first,
                       int64_t count, Scratch& scratch) const {
-  const auto vector = [&](const Tensor& tensor) { return tensor.defined() ? tensor.data<float>() + first : nullptr; };
-  RowFinish task = {.sums = sums,
-                    .sums_stride = sums_stride,
-                    .order = order.data(),
-                    .rows = static_cast<int64_t>(order.size()),
-                    .channels = count,
-                    .bias = vector(bias_),
-                    .scale = vector(scale_),
-                    .shift = vector(shift_),
-                    .residual = nullptr,
-                    .residual_stride = channels_,
-                    .negative = negative_of(activation_),
-                    .slope = activation_.alpha,
-                    .y = nullptr,
-                    .stride = y_.size(1)};
+  RowFinish task = this->task(first, count);
+  task.sums = sums;
+  task.sums_stride = sums_stride;
+  task.order = order.data();
+  task.rows = static_cast<int64_t>(order.size());
   if (y_.dtype() == DType::f16) return finish_narrow<Float16>(task, order, first, scratch);
   if (y_.dtype() == DType::bf16) return finish_narrow<BFloat16>(task, order, first, scratch);
-  task.residual = vector(residual_);
+  if (residual_.defined()) task.residual = residual_.data<float>() + first;
   task.y = y_.mutable_data<float>() + first_column_ + first;
   kernels_.finish(task);
   if (!is_piecewise_linear(activation_.kind)) {
     for (const int32_t row : order) activate(task.y + row * task.stride, count);
   }
+}
+
+bool Finisher::can_make_rows() const noexcept {
+  return y_.dtype() == DType::f32 &&
+         (activation_.kind == ActivationKind::none || activation_.kind == ActivationKind::relu);
+}
+
+RowFinish Finisher::rows(int64_t first_row, int64_t rows, int64_t first, int64_t channels) const {
+  RowFinish task = this->task(first, channels);
+  task.rows = rows;
+  if (residual_.defined()) task.residual = residual_.data<float>() + first_row * channels_ + first;
+  task.y = y_.mutable_data<float>() + first_row * task.stride + first_column_ + first;
+  return task;
 }
 
 /// Outputs of 16 bits: row by row through a row of float32.

@@ -17,7 +17,14 @@ class Finisher {
   void finish(const float* sums, int64_t sums_stride, std::span<const int32_t> order, int64_t first, int64_t count,
               Scratch& scratch) const;
 
+  /// For a kernel that makes rows without sums, `channels` from `first` on of output rows `first_row` and on, `rows` of
+  /// them; only where can_make_rows().
+  RowFinish rows(int64_t first_row, int64_t rows, int64_t first, int64_t channels) const;
+  /// Not where outputs are not float32, or have an activation beside relu.
+  bool can_make_rows() const noexcept;
+
  private:
+  RowFinish task(int64_t first, int64_t count) const;
   template <typename T>
   void finish_narrow(RowFinish task, std::span<const int32_t> order, int64_t first, Scratch& scratch) const;
   void activate(float* y, int64_t count) const;

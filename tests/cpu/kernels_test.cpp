@@ -506,6 +506,67 @@ TEST_P(EveryIsa, FinishesRows) {
   }
 }
 
+// Small integers and halves, so that everything is exact in any order, with or without fusing.
+TEST_P(EveryIsa, MakesDenseRows) {
+  const Kernels& k = kernels();
+  Random random(5);
+  const auto fill = [&](std::vector<float>& values) {
+    for (float& value : values) value = static_cast<float>(static_cast<int>(random.next() % 17) - 8) / 2;
+  };
+  for (int64_t channels = 1; channels <= kMostDenseChannels; channels += channels < 20 ? 1 : 27) {
+    for (int64_t width = k.lanes; width <= k.panel_width; width += k.lanes) {
+      const auto outs = width - static_cast<int64_t>(random.next() % static_cast<uint64_t>(k.lanes));
+      const auto rows = static_cast<int64_t>(random.next() % kMostRows);
+      const int64_t stride = outs + static_cast<int64_t>(random.next() % 3), residual_stride = outs + 1;
+      const bool is_affine = random.next() % 2 == 0, has_residual = random.next() % 2 == 0;
+      const Negative negative = random.next() % 2 == 0 ? Negative::zeroed : Negative::kept;
+      // No more than what may be read, so that a sanitizer sees what is read beyond.
+      const auto sized = [](int64_t size) { return std::vector<float>(static_cast<size_t>(size)); };
+      std::vector<float> x = sized(rows * channels), panel = sized(channels * width), bias = sized(outs),
+                         scale = sized(outs), shift = sized(outs), residual = sized(rows * residual_stride),
+                         y = sized(rows * stride);
+      for (auto* values : {&x, &panel, &bias, &scale, &shift, &residual, &y}) fill(*values);
+      if (rows > 0) x[0] = std::numeric_limits<float>::quiet_NaN();  // must reach every output of its row
+      std::vector<float> expected = y;
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t n = 0; n < outs; ++n) {
+          const auto at = static_cast<size_t>(n);
+          float sum = 0;
+          for (int64_t c = 0; c < channels; ++c) {
+            sum += x[static_cast<size_t>(r * channels + c)] * panel[static_cast<size_t>(c * width + n)];
+          }
+          if (is_affine) sum = (sum + bias[at]) * scale[at] + shift[at];
+          if (has_residual) sum += residual[static_cast<size_t>(r * residual_stride + n)];
+          if (negative == Negative::zeroed && sum < 0) sum = 0;
+          expected[static_cast<size_t>(r * stride + n)] = sum;
+        }
+      }
+      k.dense_rows({.x = x.data(),
+                    .channels = channels,
+                    .panel = panel.data(),
+                    .width = width,
+                    .finish = {.sums = nullptr,
+                               .sums_stride = 0,
+                               .order = nullptr,
+                               .rows = rows,
+                               .channels = outs,
+                               .bias = is_affine ? bias.data() : nullptr,
+                               .scale = is_affine ? scale.data() : nullptr,
+                               .shift = is_affine ? shift.data() : nullptr,
+                               .residual = has_residual ? residual.data() : nullptr,
+                               .residual_stride = residual_stride,
+                               .negative = negative,
+                               .slope = 0,
+                               .y = y.data(),
+                               .stride = stride}});
+      for (size_t i = 0; i < y.size(); ++i) {
+        ASSERT_TRUE(y[i] == expected[i] || (std::isnan(y[i]) && std::isnan(expected[i])))
+            << channels << " channels, width " << width << ", " << i << ": " << y[i] << ", not " << expected[i];
+      }
+    }
+  }
+}
+
 TEST_P(EveryIsa, WidensEverySixteenBitPattern) {
   std::vector<uint16_t> from(65536 + 3);
   for (size_t i = 0; i < from.size(); ++i) from[i] = static_cast<uint16_t>(i);

@@ -22,8 +22,25 @@ struct Neon {
   using Vector = float32x4_t;
   static Vector load(const float* from) { return vld1q_f32(from); }
   static void store(float* to, Vector v) { vst1q_f32(to, v); }
+  /// The lanes below `count`; others are zero, or stay as they are.
+  using Mask = int64_t;
+  static Mask first_lanes(int64_t count) { return count; }
+  static Vector load(const float* from, Mask lanes) {
+    float all[kLanes] = {};
+    for (Mask i = 0; i < lanes; ++i) all[i] = from[i];
+    return vld1q_f32(all);
+  }
+  static void store(float* to, Vector v, Mask lanes) {
+    if (lanes == kLanes) return vst1q_f32(to, v);
+    float all[kLanes];
+    vst1q_f32(all, v);
+    for (Mask i = 0; i < lanes; ++i) to[i] = all[i];
+  }
   static Vector broadcast(float value) { return vdupq_n_f32(value); }
+  static Vector add(Vector a, Vector b) { return vaddq_f32(a, b); }
   static Vector multiply(Vector a, Vector b) { return vmulq_f32(a, b); }
+  /// Zero for what is below it; NaN stays.
+  static Vector zero_below(Vector v) { return vbslq_f32(vcltzq_f32(v), vdupq_n_f32(0), v); }
   static Vector multiply_add(Vector a, Vector b, Vector c) { return vfmaq_f32(c, a, b); }
 
   using Ints = uint32x4_t;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cpu/kernels/bf16_rows.h"
+#include "cpu/kernels/dense_rows.h"
 #include "cpu/kernels/finish_rows.h"
 #include "cpu/kernels/kernels.h"
 #include "cpu/kernels/packed_rows.h"
@@ -46,6 +47,7 @@ constexpr Kernels kernels_of(const char* isa, const IntegerRoute& wide, const In
           .narrow = narrow,
           .bf16 = bf16,
           .finish = finish_rows,
+          .dense_rows = dense_rows<V>,
           .widen_f16 = V::widen_f16,
           .widen_bf16 = V::widen_bf16};
 }

@@ -132,6 +132,21 @@ struct RowFinish {
   int64_t stride;
 };
 
+/// The most channels of DenseRows: a panel of so many stays in a first-level cache.
+inline constexpr int64_t kMostDenseChannels = 128;
+
+/// y[r] = activation((x[r] @ panel + bias) * scale + shift + residual[r]), for rows one behind the other.
+///
+/// `x` has `channels` a row, at most kMostDenseChannels, and `panel` is (channels, width), of which `finish` has as
+/// many channels as there are outputs: more than `width` less a vector. It has neither sums, order nor slope.
+struct DenseRows {
+  const float* x;
+  int64_t channels;
+  const float* panel;
+  int64_t width;
+  RowFinish finish;
+};
+
 /// 16-bit floats to float32, `count` of them.
 struct Widening {
   const uint16_t* from;
@@ -182,6 +197,7 @@ struct Kernels {
   IntegerRoute narrow;                                     ///< of 8 bits
   Bf16Route bf16;
   void (*finish)(const RowFinish&);
+  void (*dense_rows)(const DenseRows&);
   void (*widen_f16)(const Widening&);
   void (*widen_bf16)(const Widening&);
 };

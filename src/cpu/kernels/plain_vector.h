@@ -28,8 +28,24 @@ struct PlainVector {
   static void store(float* to, const Vector& v) {
     for (int i = 0; i < kLanes; ++i) to[i] = v.lane[i];
   }
+  /// The lanes below `count`; others are zero, or stay as they are.
+  using Mask = int64_t;
+  static Mask first_lanes(int64_t count) { return count; }
+  static Vector load(const float* from, Mask lanes) {
+    return filled<Vector>([&](int i) { return i < lanes ? from[i] : 0.0F; });
+  }
+  static void store(float* to, const Vector& v, Mask lanes) {
+    for (Mask i = 0; i < lanes; ++i) to[i] = v.lane[i];
+  }
   static Vector broadcast(float value) {
     return filled<Vector>([&](int) { return value; });
+  }
+  static Vector add(const Vector& a, const Vector& b) {
+    return filled<Vector>([&](int i) { return a.lane[i] + b.lane[i]; });
+  }
+  /// Zero for what is below it; NaN stays.
+  static Vector zero_below(const Vector& v) {
+    return filled<Vector>([&](int i) { return v.lane[i] < 0 ? 0.0F : v.lane[i]; });
   }
   static Vector multiply(const Vector& a, const Vector& b) {
     return filled<Vector>([&](int i) { return a.lane[i] * b.lane[i]; });

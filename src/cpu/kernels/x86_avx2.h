@@ -21,8 +21,18 @@ struct Avx2 {
   using Vector = __m256;
   static Vector load(const float* from) { return _mm256_loadu_ps(from); }
   static void store(float* to, Vector v) { _mm256_storeu_ps(to, v); }
+  /// The lanes below `count`; others are zero, or stay as they are.
+  using Mask = __m256i;
+  static Mask first_lanes(int64_t count) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+  static Vector load(const float* from, Mask lanes) { return _mm256_maskload_ps(from, lanes); }
+  static void store(float* to, Vector v, Mask lanes) { _mm256_maskstore_ps(to, lanes, v); }
   static Vector broadcast(float value) { return _mm256_set1_ps(value); }
+  static Vector add(Vector a, Vector b) { return _mm256_add_ps(a, b); }
   static Vector multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
+  /// Zero for what is below it; NaN stays.
+  static Vector zero_below(Vector v) { return _mm256_max_ps(_mm256_setzero_ps(), v); }
   static Vector multiply_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
 
   using Ints = __m256i;

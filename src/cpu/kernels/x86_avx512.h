@@ -24,9 +24,16 @@ struct Avx512 {
   using Vector = __m512;
   static Vector load(const float* from) { return _mm512_loadu_ps(from); }
   static void store(float* to, Vector v) { _mm512_storeu_ps(to, v); }
+  /// The lanes below `count`; others are zero, or stay as they are.
+  using Mask = __mmask16;
+  static Mask first_lanes(int64_t count) { return static_cast<Mask>((1U << count) - 1); }
+  static Vector load(const float* from, Mask lanes) { return _mm512_maskz_loadu_ps(lanes, from); }
+  static void store(float* to, Vector v, Mask lanes) { _mm512_mask_storeu_ps(to, lanes, v); }
   static Vector broadcast(float value) { return _mm512_set1_ps(value); }
   static Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
   static Vector multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
+  /// Zero for what is below it; NaN stays.
+  static Vector zero_below(Vector v) { return _mm512_max_ps(_mm512_setzero_ps(), v); }
   static Vector multiply_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
 
   using Ints = __m512i;

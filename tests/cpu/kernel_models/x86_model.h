@@ -66,6 +66,22 @@ inline __m512i _mm512_cvtepu16_epi32(__m256i halves) {
 inline __m512 _mm512_cvtepi32_ps(__m512i integers) {
   return vector_of<__m512, float>([&](size_t i) { return static_cast<float>(lane_of<int32_t>(integers, i)); });
 }
+using __mmask16 = uint16_t;
+inline __m512 _mm512_maskz_loadu_ps(__mmask16 lanes, const float* from) {
+  return vector_of<__m512, float>([&](size_t i) { return (lanes >> i & 1) != 0 ? from[i] : 0.0F; });
+}
+inline void _mm512_mask_storeu_ps(float* to, __mmask16 lanes, __m512 v) {
+  for (size_t i = 0; i < 16; ++i) {
+    if ((lanes >> i & 1) != 0) to[i] = lane_of<float>(v, i);
+  }
+}
+/// The second where one is NaN or both are zero.
+inline __m512 _mm512_max_ps(__m512 a, __m512 b) {
+  return vector_of<__m512, float>([&](size_t i) {
+    const float first = lane_of<float>(a, i), second = lane_of<float>(b, i);
+    return first > second ? first : second;
+  });
+}
 inline __m512i _mm512_madd_epi16(__m512i a, __m512i b) {
   return simde_mm512_madd_epi16(a, b);
 }

@@ -1,0 +1,115 @@
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/kernels/kernels.h"
+#include "cpu/kernels/products.h"
+#include "cpu/kernels/unrolled.h"
+
+// Matrix products of few channels: over before sums in a buffer, and a loop that finishes them, would begin. What is
+// done to a sum is done in its register. Included by one file an instruction set.
+
+namespace lattice::cpu {
+namespace {
+
+/// The end of N vectors of outputs.
+template <typename V, int N>
+class DenseFinish {
+ public:
+  using Vector = typename V::Vector;
+
+  explicit DenseFinish(const RowFinish& task)
+      : residual_(task.residual),
+        residual_stride_(task.residual_stride),
+        y_(task.y),
+        stride_(task.stride),
+        last_(V::first_lanes(task.channels - (N - 1) * V::kLanes)),
+        is_affine_(task.bias != nullptr),
+        is_zeroed_(task.negative == Negative::zeroed) {
+    if (!is_affine_) return;
+    unrolled<N>([&](auto n) __attribute__((always_inline)) {
+      bias_[n] = load<n>(task.bias);
+      scale_[n] = load<n>(task.scale);
+      shift_[n] = load<n>(task.shift);
+    });
+  }
+
+  [[gnu::always_inline]] void store(int64_t row, const Vector* sums) const {
+    unrolled<N>([&](auto n) __attribute__((always_inline)) {
+      Vector sum = sums[n];
+      if (is_affine_) sum = V::add(V::multiply(V::add(sum, bias_[n]), scale_[n]), shift_[n]);
+      if (residual_ != nullptr) sum = V::add(sum, load<n>(residual_ + row * residual_stride_));
+      if (is_zeroed_) sum = V::zero_below(sum);
+      float* const y = y_ + row * stride_ + n * V::kLanes;
+      if constexpr (n + 1 == N) {
+        V::store(y, sum, last_);
+      } else {
+        V::store(y, sum);
+      }
+    });
+  }
+
+ private:
+  template <int n>
+  [[gnu::always_inline]] Vector load(const float* from) const {
+    if constexpr (n + 1 == N) return V::load(from + n * V::kLanes, last_);
+    return V::load(from + n * V::kLanes);
+  }
+
+  const float* residual_;
+  int64_t residual_stride_;
+  float* y_;
+  int64_t stride_;
+  typename V::Mask last_;  // of the last vector
+  bool is_affine_, is_zeroed_;
+  Vector bias_[N], scale_[N], shift_[N];
+};
+
+template <typename V, int R, int N>
+[[gnu::noinline]] void multiply_dense(const DenseRows& task, const DenseFinish<V, N>& finish, int64_t first) {
+  const float* x[R];
+  typename V::Vector sums[R * N];
+  unrolled<R>([&](auto r) __attribute__((always_inline)) {
+    x[r] = task.x + (first + r) * task.channels;
+    unrolled<N>([&](auto n) __attribute__((always_inline)) { sums[r * N + n] = V::broadcast(0.0F); });
+  });
+  add_steps<V, FloatStep<V>, R, N>(sums, x, task.panel, task.channels);
+  unrolled<R>([&](auto r) __attribute__((always_inline)) { finish.store(first + r, sums + r * N); });
+}
+
+/// One row after the other, with all weights in registers.
+template <typename V, int Channels>
+[[gnu::noinline]] void multiply_narrow(const DenseRows& task) {
+  using Vector = typename V::Vector;
+  const DenseFinish<V, 1> finish(task.finish);
+  Vector weights[Channels];
+  unrolled<Channels>([&](auto c) __attribute__((always_inline)) { weights[c] = V::load(task.panel + c * V::kLanes); });
+  const float* x = task.x;
+  for (int64_t row = 0, rows = task.finish.rows; row < rows; ++row, x += Channels) {
+    Vector sum = V::multiply(V::broadcast(x[0]), weights[0]);
+    unrolled<Channels - 1>([&](auto c) __attribute__((always_inline)) {
+      sum = V::multiply_add(V::broadcast(x[c + 1]), weights[c + 1], sum);
+    });
+    finish.store(row, &sum);
+  }
+}
+
+template <typename V>
+void dense_rows(const DenseRows& task) {
+  for_vectors<V>(task.width, [&](auto n) {
+    if constexpr (n == 1 && V::kNarrowVectors > 0) {
+      if (task.channels <= V::kHeldWeights) {
+        unrolled<V::kHeldWeights>([&](auto c) __attribute__((always_inline)) {
+          if (task.channels == c + 1) multiply_narrow<V, c + 1>(task);
+        });
+        return;
+      }
+    }
+    const DenseFinish<V, n> finish(task.finish);
+    for_row_blocks<V::rows(n)>(task.finish.rows,
+                               [&](auto r, int64_t first) { multiply_dense<V, r, n>(task, finish, first); });
+  });
+}
+
+}  // namespace
+}  // namespace lattice::cpu
