@@ -1,4 +1,5 @@
-# No compiler may keep a product's sums in memory: the innermost loops of multiply_floats and multiply_codes store no vector.
+# No compiler may keep a product's sums in memory: the innermost loops of multiply_floats, _codes and _dense store
+# no vector.
 # Where one instruction multiplies and adds, whole blocks copy none to another register either: it would take that one's place.
 #   cmake -DARCHIVE=<liblattice.a> -DOBJDUMP=<objdump> -P kernel_spills.cmake
 execute_process(COMMAND ${OBJDUMP} --disassemble --no-show-raw-insn ${ARCHIVE} OUTPUT_VARIABLE text RESULT_VARIABLE status)
@@ -20,7 +21,7 @@ foreach(line ${lines})
     set(name "")
   elseif(line MATCHES "^\n[0-9a-f]+ <(.*)>:$")
     set(name ${CMAKE_MATCH_1})
-    if(object MATCHES "^x86_" AND name MATCHES "multiply_(floats|codes)")
+    if(object MATCHES "^x86_" AND name MATCHES "multiply_(floats|codes|dense)")
       math(EXPR functions "${functions} + 1")
     else()
       set(name "")
