@@ -49,6 +49,11 @@ std::vector<CaseSpec> selected(const SuiteCommand& command) {
       throw Error(ErrorCode::invalid_argument, fmt::format("{} is no regular expression: {}", pattern, error.what()));
     }
   }
+  if (cases.empty()) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: no case has a name that matches {}; leave the patterns out and add --list to see all",
+                            command.suite, fmt::join(command.patterns, " and ")));
+  }
   return cases;
 }
 
@@ -93,11 +98,11 @@ void print_row(const Json& row) {
 void run_suite(const SuiteCommand& command) {
   cli::check_repeat(command.effort.repeat);
   const std::vector<CaseSpec> cases = selected(command);
-  Json rows = Json::array();
   if (command.list) {
-    for (const CaseSpec& spec : cases) rows.push_back(to_json(spec));
-    return cli::print_json(rows);
+    for (size_t i = 0; i < cases.size(); ++i) fmt::print("{}{}\n", i == 0 ? '[' : ',', to_json(cases[i]).dump());
+    return fmt::print("]\n");
   }
+  Json rows = Json::array();
   if (!command.json) print_head(command);
   cli::Progress progress;
   Float32Peak peak;

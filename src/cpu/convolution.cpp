@@ -18,8 +18,9 @@ namespace {
 // Output channels a task, see kTileRows.
 constexpr int64_t kBlockChannels = 64;
 
-// Rows a task of a matrix product that makes whole rows.
-constexpr int64_t kDenseRowsATask = 256;
+// Values of a task's input where a matrix product makes whole rows: 128 KiB, which the second-level cache holds for one
+// panel after the other.
+constexpr int64_t kDenseValuesATask = int64_t{1} << 15;
 
 /// A thread's memory for one task.
 struct TaskScratch {
@@ -223,7 +224,7 @@ Tensor CpuBackend::dense_linear(const Tensor& x, const ConvWeight& weight, const
   Tensor y = output_tensor(epilogue.columns, x.dtype(), rows, out_channels);
   const Finisher finisher(epilogue, kernels_, out_channels, y);
   if (!finisher.can_make_rows()) return {};
-  workers_.for_blocks(rows, kDenseRowsATask, [&](int64_t first, int64_t last) {
+  workers_.for_blocks(rows, kDenseValuesATask / channels, [&](int64_t first, int64_t last) {
     for (const Panel& panel : panels.panels()) {
       const int64_t count = std::min(panel.width, out_channels - panel.first);
       kernels_.dense_rows({.x = x.data<float>() + first * channels,

@@ -137,8 +137,8 @@ inline constexpr int64_t kMostDenseChannels = 128;
 
 /// y[r] = activation((x[r] @ panel + bias) * scale + shift + residual[r]), for rows one behind the other.
 ///
-/// `x` has `channels` a row, at most kMostDenseChannels, and `panel` is (channels, width), of which `finish` has as
-/// many channels as there are outputs: more than `width` less a vector. It has neither sums, order nor slope.
+/// `x` has `channels` a row, at most kMostDenseChannels, and `panel` is (channels, width). `finish.channels` are the
+/// outputs: all of the panel's vectors, the last one maybe in part. It has neither sums, order nor slope.
 struct DenseRows {
   const float* x;
   int64_t channels;
