@@ -9,28 +9,21 @@ is its convolution, not Python.
 
 from __future__ import annotations
 
-import argparse
-import os
 import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from blas import prepare_environment
+from torch_peer import THREADS, serve_peer
 
-parser = argparse.ArgumentParser()
-parser.add_argument("--threads", type=int, default=1)
-THREADS = parser.parse_args().threads
-os.environ["OMP_NUM_THREADS"] = str(THREADS)  # these two before torch is loaded
-CORE = prepare_environment()
-
-import torch  # noqa: E402
+# isort: split
+import torch
 
 warnings.filterwarnings("ignore", message="The MinkowskiEngine was compiled with CPU_ONLY")
 import MinkowskiEngine as ME  # noqa: E402
 from MinkowskiEngine import CoordinateManager, CoordinateMapKey, SparseTensor  # noqa: E402
 from MinkowskiEngineBackend import _C  # noqa: E402
 from minkunet import MinkUNet18  # noqa: E402
-from serving import Refused, Work, serve  # noqa: E402
+from serving import Refused, Work  # noqa: E402
 from torch import nn  # noqa: E402
 from voxel_sets import VoxelSet, scan_points, scan_voxel_size, step, voxel_set  # noqa: E402
 
@@ -210,12 +203,8 @@ def network(case: dict[str, Any]) -> Work:
 
 
 def main() -> None:
-    torch.set_num_threads(THREADS)
-    torch.manual_seed(1)
-    versions = {"program": f"MinkowskiEngine {ME.__version__}", "torch": torch.__version__, "blas_core": CORE}
-    with torch.no_grad():
-        makers = {"layer": layer, "relation": relation, "voxelize": voxelize, "network": network}
-        serve({**versions, "threads": THREADS}, makers)
+    makers = {"layer": layer, "relation": relation, "voxelize": voxelize, "network": network}
+    serve_peer(f"MinkowskiEngine {ME.__version__}", makers)
 
 
 if __name__ == "__main__":

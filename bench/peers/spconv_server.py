@@ -9,28 +9,21 @@ is its convolution, not Python.
 
 from __future__ import annotations
 
-import argparse
-import os
 from typing import Any, Callable
 
-from blas import prepare_environment
+from torch_peer import serve_peer
 
-parser = argparse.ArgumentParser()
-parser.add_argument("--threads", type=int, default=1)
-THREADS = parser.parse_args().threads
-os.environ["OMP_NUM_THREADS"] = str(THREADS)  # these two before torch is loaded
-CORE = prepare_environment()
-
-import spconv  # noqa: E402
-import torch  # noqa: E402
-from minkunet import MinkUNet18  # noqa: E402
-from serving import Refused, Work, serve  # noqa: E402
-from spconv.core import ConvAlgo  # noqa: E402
-from spconv.pytorch import SparseConvTensor, ops  # noqa: E402
-from spconv.pytorch import functional as Fsp  # noqa: E402
-from spconv.pytorch.utils import PointToVoxel  # noqa: E402
-from spconv_networks import CenterPointEncoder, Spconv  # noqa: E402
-from voxel_sets import VoxelSet, scan_points, scan_voxel_size, voxel_set  # noqa: E402
+# isort: split
+import spconv
+import torch
+from minkunet import MinkUNet18
+from serving import Refused, Work
+from spconv.core import ConvAlgo
+from spconv.pytorch import SparseConvTensor, ops
+from spconv.pytorch import functional as Fsp
+from spconv.pytorch.utils import PointToVoxel
+from spconv_networks import CenterPointEncoder, Spconv
+from voxel_sets import VoxelSet, scan_points, scan_voxel_size, voxel_set
 
 Run = Callable[[], Any]
 ONES = [1, 1, 1]
@@ -133,12 +126,8 @@ def network(case: dict[str, Any]) -> Work:
 
 
 def main() -> None:
-    torch.set_num_threads(THREADS)
-    torch.manual_seed(1)
-    versions = {"program": f"spconv {spconv.__version__}", "torch": torch.__version__, "blas_core": CORE}
-    with torch.no_grad():
-        makers = {"layer": layer, "relation": relation, "voxelize": voxelize, "network": network}
-        serve({**versions, "threads": THREADS}, makers)
+    makers = {"layer": layer, "relation": relation, "voxelize": voxelize, "network": network}
+    serve_peer(f"spconv {spconv.__version__}", makers)
 
 
 if __name__ == "__main__":
