@@ -181,6 +181,14 @@ void convolve_tiles(int64_t output_rows, const PanelWeight& weight, const LayerP
   });
 }
 
+/// Whether a kernel makes whole rows of a matrix product.
+bool makes_rows(const Tensor& x, const PanelWeight& weight, const Epilogue& epilogue) {
+  const bool is_float32 = x.dtype() == DType::f32 && !weight.is_packed() && !weight.is_bf16();
+  const ActivationKind activation = epilogue.activation.kind;
+  return is_float32 && x.size(1) <= kMostDenseChannels &&
+         (activation == ActivationKind::none || activation == ActivationKind::relu);
+}
+
 }  // namespace
 
 std::unique_ptr<const PreparedWeight> CpuBackend::prepare(const ConvWeight& weight) const {
@@ -215,15 +223,12 @@ Tensor CpuBackend::convolve(const Tensor& x, const Relation& relation, const Con
   return convolve_with(x, relation.output_rows(), weight, epilogue, [&](int64_t index) { return tiled.tile(index); });
 }
 
-/// A matrix product of so few channels that a kernel makes whole rows; nothing where it cannot.
+/// A matrix product whose rows a kernel makes whole; see makes_rows.
 Tensor CpuBackend::dense_linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) {
   const int64_t rows = x.size(0), channels = weight.in_channels(), out_channels = weight.out_channels();
-  if (channels > kMostDenseChannels || x.dtype() != DType::f32) return {};
   const auto& panels = static_cast<const PanelWeight&>(weight.prepared(*this));
-  if (panels.is_packed() || panels.is_bf16()) return {};
   Tensor y = output_tensor(epilogue.columns, x.dtype(), rows, out_channels);
   const Finisher finisher(epilogue, kernels_, out_channels, y);
-  if (!finisher.can_make_rows()) return {};
   workers_.for_blocks(rows, kDenseValuesATask / channels, [&](int64_t first, int64_t last) {
     for (const Panel& panel : panels.panels()) {
       const int64_t count = std::min(panel.width, out_channels - panel.first);
@@ -239,7 +244,9 @@ Tensor CpuBackend::dense_linear(const Tensor& x, const ConvWeight& weight, const
 
 Tensor CpuBackend::linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) {
   const int64_t rows = x.size(0);
-  if (Tensor y = dense_linear(x, weight, epilogue); y.defined()) return y;
+  if (makes_rows(x, static_cast<const PanelWeight&>(weight.prepared(*this)), epilogue)) {
+    return dense_linear(x, weight, epilogue);
+  }
   // Row i meets row i: a tile is one run, its inputs are its outputs.
   PooledVector<int32_t> row_numbers(static_cast<size_t>(rows));
   std::iota(row_numbers.begin(), row_numbers.end(), 0);

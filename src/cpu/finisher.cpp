@@ -49,19 +49,13 @@ Finisher::Finisher(const Epilogue& epilogue, const Kernels& kernels, int64_t cha
 
 RowFinish Finisher::task(int64_t first, int64_t count) const {
   const auto vector = [&](const Tensor& tensor) { return tensor.defined() ? tensor.data<float>() + first : nullptr; };
-  return {.sums = nullptr,
-          .sums_stride = 0,
-          .order = nullptr,
-          .rows = 0,
-          .channels = count,
+  return {.channels = count,
           .bias = vector(bias_),
           .scale = vector(scale_),
           .shift = vector(shift_),
-          .residual = nullptr,
           .residual_stride = channels_,
           .negative = negative_of(activation_),
           .slope = activation_.alpha,
-          .y = nullptr,
           .stride = y_.size(1)};
 }
 
@@ -80,11 +74,6 @@ void Finisher::finish(const float* sums, int64_t sums_stride, std::span<const in
   if (!is_piecewise_linear(activation_.kind)) {
     for (const int32_t row : order) activate(task.y + row * task.stride, count);
   }
-}
-
-bool Finisher::can_make_rows() const noexcept {
-  return y_.dtype() == DType::f32 &&
-         (activation_.kind == ActivationKind::none || activation_.kind == ActivationKind::relu);
 }
 
 RowFinish Finisher::rows(int64_t first_row, int64_t rows, int64_t first, int64_t channels) const {

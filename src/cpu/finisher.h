@@ -18,10 +18,8 @@ class Finisher {
               Scratch& scratch) const;
 
   /// For a kernel that makes rows without sums, `channels` from `first` on of output rows `first_row` and on, `rows` of
-  /// them; only where can_make_rows().
+  /// them. Only where outputs are float32; activations that are not piecewise linear are left to the caller.
   RowFinish rows(int64_t first_row, int64_t rows, int64_t first, int64_t channels) const;
-  /// Not where outputs are not float32, or have an activation beside relu.
-  bool can_make_rows() const noexcept;
 
  private:
   RowFinish task(int64_t first, int64_t count) const;

@@ -545,10 +545,7 @@ TEST_P(EveryIsa, MakesDenseRows) {
                     .channels = channels,
                     .panel = panel.data(),
                     .width = width,
-                    .finish = {.sums = nullptr,
-                               .sums_stride = 0,
-                               .order = nullptr,
-                               .rows = rows,
+                    .finish = {.rows = rows,
                                .channels = outs,
                                .bias = is_affine ? bias.data() : nullptr,
                                .scale = is_affine ? scale.data() : nullptr,
@@ -556,7 +553,6 @@ TEST_P(EveryIsa, MakesDenseRows) {
                                .residual = has_residual ? residual.data() : nullptr,
                                .residual_stride = residual_stride,
                                .negative = negative,
-                               .slope = 0,
                                .y = y.data(),
                                .stride = stride}});
       for (size_t i = 0; i < y.size(); ++i) {

@@ -116,20 +116,20 @@ enum class Negative : uint8_t { kept, zeroed, sloped };
 /// `bias`, `scale` and `shift` are all there or all null, and `residual` may be null. `y` has `stride` floats a row,
 /// and `residual` its own number.
 struct RowFinish {
-  const float* sums;
-  int64_t sums_stride;
-  const int32_t* order;
-  int64_t rows;
-  int64_t channels;
-  const float* bias;
-  const float* scale;
-  const float* shift;
-  const float* residual;
-  int64_t residual_stride;
-  Negative negative;
-  float slope;
-  float* y;
-  int64_t stride;
+  const float* sums = nullptr;
+  int64_t sums_stride = 0;
+  const int32_t* order = nullptr;
+  int64_t rows = 0;
+  int64_t channels = 0;
+  const float* bias = nullptr;
+  const float* scale = nullptr;
+  const float* shift = nullptr;
+  const float* residual = nullptr;
+  int64_t residual_stride = 0;
+  Negative negative = Negative::kept;
+  float slope = 0;
+  float* y = nullptr;
+  int64_t stride = 0;
 };
 
 /// The most channels of DenseRows: a panel of so many stays in a first-level cache.
