@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <numeric>
 
 #include "cpu/cpu_backend.h"
@@ -24,7 +25,7 @@ constexpr int64_t kDenseValuesATask = int64_t{1} << 15;
 
 /// A thread's memory for one task.
 struct TaskScratch {
-  Scratch sums, floats, codes, finish;
+  Scratch sums, exact_sums, floats, codes, finish;
   PooledVector<int32_t> taken_input, exact_input;
   PooledVector<uint16_t> taken_slot, exact_slot;
 };
@@ -34,14 +35,95 @@ TaskScratch& task_scratch() {
   return scratch;
 }
 
-/// One layer's products: the edges of a tap times a panel, by whichever route.
+/// One layer's products: the edges of a tile times the panels of a block, by whichever route.
 class LayerProduct {
  public:
   LayerProduct(const LayerInput& input, int64_t channels, const PanelWeight& weight, const Kernels& kernels)
       : input_(input), channels_(channels), weight_(weight), kernels_(kernels) {}
 
-  /// What `multiply` reads of the weight.
-  std::span<const std::byte> weights(int64_t tap, const Panel& panel) const { return weight_.stored(tap, panel); }
+  /// Panels a task: of kBlockChannels, and of those that are multiplied at once.
+  int64_t block_panels() const {
+    return std::max<int64_t>(splits_rows() && weight_.is_centred() ? 2 : 1, kBlockChannels / kernels_.panel_width);
+  }
+
+  /// Writes the sums of a tile's outputs, `width` floats a row. `panels` stand side by side, and fill it.
+  void sum(const TiledRelation::Tile& tile, std::span<const Panel> panels, float* sums, int64_t width,
+           TaskScratch& scratch) const {
+    const auto count = static_cast<int64_t>(tile.order.size()) * width;
+    std::fill_n(sums, count, 0.0F);
+    const TileSums into = {.sums = sums, .stride = width, .first = panels.front().first};
+    if (!splits_rows()) {
+      for_products(tile, panels, into, [&](int64_t tap, const Panel& panel, const TapEdges& edges) {
+        multiply(tap, panel, edges, scratch);
+      });
+      return;
+    }
+    for (auto left = panels; !left.empty();) {
+      const bool are_two = weight_.is_centred() && left.size() > 1 && left[1].width == kernels_.panel_width;
+      const size_t at_once = are_two ? 2 : 1;
+      multiply_split(tile, left.first(at_once), into, scratch);
+      left = left.subspan(at_once);
+    }
+    if (!kernels_.split.all_finite(sums, count)) replace_odd_sums(tile, panels, into, scratch);
+  }
+
+ private:
+  /// Where a tile's sums stand: `stride` floats a row, from output channel `first` on.
+  struct TileSums {
+    float* sums;
+    int64_t stride;
+    int64_t first;
+
+    float* of(const Panel& panel) const { return sums + (panel.first - first); }
+  };
+
+  bool splits_rows() const { return input_.split_rows().product != nullptr; }
+
+  /// product(tap, panel, edges) for each run of a tile and each panel.
+  template <typename Product>
+  void for_products(const TiledRelation::Tile& tile, std::span<const Panel> panels, const TileSums& into,
+                    const Product& product) const {
+    // What the product after that of a run and a panel reads; nothing behind the last.
+    const auto next_weights = [&](size_t r, size_t p) -> std::span<const std::byte> {
+      if (p + 1 < panels.size()) return weight_.stored(tile.runs[r].tap, panels[p + 1]);
+      if (r + 1 < tile.runs.size()) return weight_.stored(tile.runs[r + 1].tap, panels[0]);
+      return {};
+    };
+    int64_t edge = 0;
+    for (size_t r = 0; r < tile.runs.size(); ++r) {
+      const auto& [tap, count] = tile.runs[r];
+      for (size_t p = 0; p < panels.size(); ++p) {
+        const std::span<const std::byte> next = next_weights(r, p);
+        product(tap, panels[p],
+                TapEdges{.input = tile.input + edge,
+                         .slot = tile.slot + edge,
+                         .count = count,
+                         .width = panels[p].width,
+                         .sums = into.of(panels[p]),
+                         .sums_stride = into.stride,
+                         .following = tile.edges - edge - count,
+                         .next = next.data(),
+                         .next_bytes = static_cast<int64_t>(next.size())});
+      }
+      edge += count;
+    }
+  }
+
+  /// Outputs with a sum that is not finite, since a row could not be split or since it should not be, take float32.
+  void replace_odd_sums(const TiledRelation::Tile& tile, std::span<const Panel> panels, const TileSums& into,
+                        TaskScratch& scratch) const {
+    const auto rows = static_cast<int64_t>(tile.order.size());
+    auto* exact = scratch.exact_sums.take<float>(rows * into.stride);
+    std::fill_n(exact, rows * into.stride, 0.0F);
+    for_products(
+        tile, panels, {.sums = exact, .stride = into.stride, .first = into.first},
+        [&](int64_t tap, const Panel& panel, const TapEdges& edges) { multiply_floats(tap, panel, edges, scratch); });
+    for (int64_t row = 0; row < rows; ++row) {
+      float* const sums = into.sums + row * into.stride;
+      const bool is_odd = std::any_of(sums, sums + into.stride, [](float sum) { return !std::isfinite(sum); });
+      if (is_odd) std::copy_n(exact + row * into.stride, into.stride, sums);
+    }
+  }
 
   void multiply(int64_t tap, const Panel& panel, const TapEdges& edges, TaskScratch& scratch) const {
     if (input_.bf16_rows().x != nullptr) return multiply_bf16(tap, panel, edges);
@@ -54,7 +136,6 @@ class LayerProduct {
     if (exact.count > 0) multiply_floats(tap, panel, exact, scratch);
   }
 
- private:
   void multiply_floats(int64_t tap, const Panel& panel, const TapEdges& edges, TaskScratch& scratch) const {
     kernels_.float_product({.edges = edges,
                             .x = input_.floats(),
@@ -87,6 +168,47 @@ class LayerProduct {
                                  .x_stride = rows.stride,
                                  .panel = weight_.bf16_pairs(tap, panel),
                                  .channels = rows.stride});
+  }
+
+  /// One panel or two, see SplitProduct.
+  void multiply_split(const TiledRelation::Tile& tile, std::span<const Panel> panels, const TileSums& into,
+                      TaskScratch& scratch) const {
+    struct Weights {
+      const PanelWeight& weight;
+      const SplitRoute& route;
+      const TiledRelation::Tile& tile;
+      std::span<const Panel> panels;
+      uint32_t* decoded;
+
+      static SplitWeights of(const void* self, int64_t run) {
+        const auto& [weight, route, tile, panels, decoded] = *static_cast<const Weights*>(self);
+        const int64_t tap = tile.runs[static_cast<size_t>(run)].tap;
+        uint32_t* to = decoded;
+        for (const Panel& panel : panels) to += route.decode(weight.codes(tap, panel), to);
+        return {.panels = decoded, .scales = weight.codes(tap, panels[0]).scales};
+      }
+    };
+    const int64_t codes = weight_.groups() * weight_.group_size() * panels[0].width;
+    const Weights weights = {.weight = weight_,
+                             .route = kernels_.split,
+                             .tile = tile,
+                             .panels = panels,
+                             .decoded = scratch.codes.take<uint32_t>(codes * static_cast<int64_t>(panels.size()))};
+    input_.split_rows().product({.runs = tile.runs.data(),
+                                 .run_count = static_cast<int64_t>(tile.runs.size()),
+                                 .input = tile.input,
+                                 .slot = tile.slot,
+                                 .edges = tile.edges,
+                                 .x = input_.split_rows().x,
+                                 .groups = weight_.groups(),
+                                 .group_size = weight_.group_size(),
+                                 .weights = Weights::of,
+                                 .weights_of = &weights,
+                                 .is_centred = weight_.is_centred(),
+                                 .panel_count = static_cast<int64_t>(panels.size()),
+                                 .width = panels[0].width,
+                                 .sums = into.of(panels[0]),
+                                 .sums_stride = into.stride});
   }
 
   void multiply_codes(int64_t tap, const Panel& panel, const TapEdges& edges, TaskScratch& scratch) const {
@@ -133,10 +255,9 @@ class LayerProduct {
 /// `tile_at(t)` gives the edges of tile t.
 template <typename TileAt>
 void convolve_tiles(int64_t output_rows, const PanelWeight& weight, const LayerProduct& product,
-                    const Finisher& finisher, int64_t out_channels, const Kernels& kernels, Workers& workers,
-                    const TileAt& tile_at) {
+                    const Finisher& finisher, int64_t out_channels, Workers& workers, const TileAt& tile_at) {
   const auto panel_count = static_cast<int64_t>(weight.panels().size());
-  const int64_t block_panels = std::max<int64_t>(1, kBlockChannels / kernels.panel_width);
+  const int64_t block_panels = product.block_panels();
   const int64_t blocks = (panel_count + block_panels - 1) / block_panels;
   const int64_t tiles = (output_rows + kTileRows - 1) / kTileRows;
   workers.for_each(tiles * blocks, [&](int64_t task) {
@@ -150,33 +271,7 @@ void convolve_tiles(int64_t output_rows, const PanelWeight& weight, const LayerP
     const int64_t width = panels.back().first + panels.back().width - first;
     TaskScratch& scratch = task_scratch();
     auto* sums = scratch.sums.take<float>(rows * width);
-    std::fill_n(sums, rows * width, 0.0F);
-    // What the product after that of a run and a panel reads; nothing behind the last.
-    const auto next_weights = [&](size_t r, size_t p) -> std::span<const std::byte> {
-      if (p + 1 < panels.size()) return product.weights(tile.runs[r].tap, panels[p + 1]);
-      if (r + 1 < tile.runs.size()) return product.weights(tile.runs[r + 1].tap, panels[0]);
-      return {};
-    };
-    int64_t edge = 0;
-    for (size_t r = 0; r < tile.runs.size(); ++r) {
-      const auto& [tap, count] = tile.runs[r];
-      for (size_t p = 0; p < panels.size(); ++p) {
-        const Panel& panel = panels[p];
-        const std::span<const std::byte> next = next_weights(r, p);
-        product.multiply(tap, panel,
-                         {.input = tile.input + edge,
-                          .slot = tile.slot + edge,
-                          .count = count,
-                          .width = panel.width,
-                          .sums = sums + (panel.first - first),
-                          .sums_stride = width,
-                          .following = tile.edges - edge - count,
-                          .next = next.data(),
-                          .next_bytes = static_cast<int64_t>(next.size())},
-                         scratch);
-      }
-      edge += count;
-    }
+    product.sum(tile, panels, sums, width, scratch);
     finisher.finish(sums, width, tile.order, first, std::min(width, out_channels - first), scratch.finish);
   });
 }
@@ -213,7 +308,7 @@ Tensor CpuBackend::convolve_with(const Tensor& x, int64_t output_rows, const Con
   Tensor y = output_tensor(epilogue.columns, x.dtype(), output_rows, weight.out_channels());
   const LayerProduct product(input_, weight.in_channels(), panels, kernels_);
   convolve_tiles(output_rows, panels, product, Finisher(epilogue, kernels_, weight.out_channels(), y),
-                 weight.out_channels(), kernels_, workers_, tile_at);
+                 weight.out_channels(), workers_, tile_at);
   return y;
 }
 

@@ -12,6 +12,11 @@ int64_t rows_a_task(int64_t channels) {
   return std::max<int64_t>(1, kTaskValues / channels);
 }
 
+/// Of 16-bit floats.
+const uint16_t* bits(const Tensor& x) {
+  return static_cast<const uint16_t*>(x.raw());
+}
+
 }  // namespace
 
 void LayerInput::read(const Tensor& x, const Kernels& kernels, Numerics numerics, const PanelWeight& weight,
@@ -19,17 +24,25 @@ void LayerInput::read(const Tensor& x, const Kernels& kernels, Numerics numerics
   floats_ = nullptr;
   packed_rows_ = {};
   bf16_rows_ = {};
+  split_rows_ = {};
   if (numerics == Numerics::bfloat16 && weight.is_packed()) {
     sum_groups(x, kernels.bf16, weight, workers);
     if (packed_rows_.exact != nullptr) widen(x, kernels, workers);
     return;
   }
   if (numerics == Numerics::bfloat16 && weight.is_bf16()) {
-    bf16_rows_ = {.x = padded(x, weight.padded_channels(), workers), .stride = weight.padded_channels()};
+    bf16_rows_ = {.x = padded(bits(x), x.size(0), x.size(1), weight.padded_channels(), workers),
+                  .stride = weight.padded_channels()};
     return;
   }
   widen(x, kernels, workers);
-  if (!weight.is_packed()) return;
+  if (!weight.is_packed() || numerics == Numerics::float32) return;
+  if (kernels.split.exists()) {
+    const int64_t row_channels = weight.groups() * weight.group_size();
+    split_rows_ = {.product = numerics == Numerics::int16 ? kernels.split.wide : kernels.split.narrow,
+                   .x = padded(floats_, x.size(0), x.size(1), row_channels, workers)};
+    return;
+  }
   if (numerics == Numerics::int16) quantize(x.size(0), x.size(1), kernels.wide, 32767, weight, workers);
   if (numerics == Numerics::int8) quantize(x.size(0), x.size(1), kernels.narrow, 127, weight, workers);
 }
@@ -40,7 +53,7 @@ void LayerInput::widen(const Tensor& x, const Kernels& kernels, Workers& workers
     return;
   }
   auto* wide = wide_.take<float>(x.elements());
-  const auto* from = static_cast<const uint16_t*>(x.raw());
+  const uint16_t* from = bits(x);
   const auto widen = x.dtype() == DType::f16 ? kernels.widen_f16 : kernels.widen_bf16;
   workers.for_blocks(x.elements(), kTaskValues, [&](int64_t first, int64_t last) {
     widen({.from = from + first, .to = wide + first, .count = last - first});
@@ -69,16 +82,15 @@ void LayerInput::quantize(int64_t rows, int64_t channels, const IntegerRoute& ro
   packed_rows_ = {.codes = &route.codes, .x = q, .factors = factors, .exact = some_exact(exact, rows)};
 }
 
-const uint16_t* LayerInput::padded(const Tensor& x, int64_t row_channels, Workers& workers) {
-  const int64_t rows = x.size(0), channels = x.size(1);
-  const auto* from = static_cast<const uint16_t*>(x.raw());
+template <typename T>
+const T* LayerInput::padded(const T* from, int64_t rows, int64_t channels, int64_t row_channels, Workers& workers) {
   const bool is_aligned = reinterpret_cast<uintptr_t>(from) % sizeof(uint32_t) == 0;  // for channels in pairs
   if (channels == row_channels && is_aligned) return from;
-  auto* to = rows_.take<uint16_t>(rows * row_channels);
+  auto* to = rows_.take<T>(rows * row_channels);
   workers.for_blocks(rows, rows_a_task(row_channels), [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; ++row) {
-      uint16_t* end = std::copy_n(from + row * channels, channels, to + row * row_channels);
-      std::fill_n(end, row_channels - channels, uint16_t{0});
+      T* end = std::copy_n(from + row * channels, channels, to + row * row_channels);
+      std::fill_n(end, row_channels - channels, T{0});
     }
   });
   return to;
@@ -86,7 +98,7 @@ const uint16_t* LayerInput::padded(const Tensor& x, int64_t row_channels, Worker
 
 void LayerInput::sum_groups(const Tensor& x, const Bf16Route& route, const PanelWeight& weight, Workers& workers) {
   const int64_t rows = x.size(0), groups = weight.groups(), row_channels = groups * weight.group_size();
-  const uint16_t* from = padded(x, row_channels, workers);
+  const uint16_t* from = padded(bits(x), rows, x.size(1), row_channels, workers);
   auto* factors = factors_.take<GroupFactors>(rows * groups);
   auto* exact = exact_.take<uint8_t>(rows);
   workers.for_blocks(rows, rows_a_task(row_channels), [&](int64_t first, int64_t last) {

@@ -25,6 +25,12 @@ struct Bf16Rows {
   int64_t stride = 0;
 };
 
+/// Float32 activations that a kernel splits, filled up to whole groups.
+struct SplitRows {
+  void (*product)(const SplitProduct&) = nullptr;  // null: not so
+  const float* x = nullptr;
+};
+
 /// What a layer multiplies: float32 rows, where a product asks for them, and rows in the form of a route. Its memory
 /// serves one layer after the other.
 class LayerInput {
@@ -36,13 +42,15 @@ class LayerInput {
   const float* floats() const noexcept { return floats_; }
   const PackedRows& packed_rows() const noexcept { return packed_rows_; }
   const Bf16Rows& bf16_rows() const noexcept { return bf16_rows_; }
+  const SplitRows& split_rows() const noexcept { return split_rows_; }
 
  private:
   void widen(const Tensor& x, const Kernels& kernels, Workers& workers);
   void quantize(int64_t rows, int64_t channels, const IntegerRoute& route, int32_t limit, const PanelWeight& weight,
                 Workers& workers);
-  /// Rows of `x` with zeros up to `row_channels`; where there are none to add, `x` itself.
-  const uint16_t* padded(const Tensor& x, int64_t row_channels, Workers& workers);
+  /// Rows of `from` with zeros up to `row_channels`, on a boundary of 4 bytes; where that is so, `from` itself.
+  template <typename T>
+  const T* padded(const T* from, int64_t rows, int64_t channels, int64_t row_channels, Workers& workers);
   void sum_groups(const Tensor& x, const Bf16Route& route, const PanelWeight& weight, Workers& workers);
   /// The rows that the route cannot take, or null where there are none.
   static const uint8_t* some_exact(const uint8_t* exact, int64_t rows);
@@ -51,6 +59,7 @@ class LayerInput {
   const float* floats_ = nullptr;
   PackedRows packed_rows_;
   Bf16Rows bf16_rows_;
+  SplitRows split_rows_;
 };
 
 }  // namespace lattice::cpu

@@ -1,6 +1,7 @@
 #include "cpu/panel_weight.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace lattice::cpu {
 namespace {
@@ -17,6 +18,15 @@ uint32_t reordered(uint32_t word, int64_t bits) {
 template <int64_t ChannelsAWord>
 int64_t panel_place(int64_t base, int64_t c, int64_t lane, int64_t width) {
   return base + (c / ChannelsAWord * width + lane) * ChannelsAWord + c % ChannelsAWord;
+}
+
+/// See PanelCodes::is_centred; so are all weights that were packed with float32 scales and reach to zero.
+bool is_multiple(float scale, float bias, int64_t bits) {
+  constexpr double kMostInteger = 256;  // of 9 bits, as a bfloat16 is
+  if (bias == 0) return true;
+  const double zero = std::rint(static_cast<float>(double{bias} / double{scale}));
+  return std::abs(double{scale} * zero - double{bias}) <= 0x1p-24 * std::abs(double{bias}) && zero >= -kMostInteger &&
+         zero + static_cast<double>((1 << bits) - 1) <= kMostInteger;
 }
 
 }  // namespace
@@ -58,7 +68,8 @@ PanelCodes PanelWeight::codes(int64_t tap, const Panel& panel) const noexcept {
           .groups = groups_,
           .group_size = group_size_,
           .bits = bits_,
-          .width = panel.width};
+          .width = panel.width,
+          .is_centred = is_centred_};
 }
 
 std::span<const std::byte> PanelWeight::stored(int64_t tap, const Panel& panel) const noexcept {
@@ -124,6 +135,7 @@ void PanelWeight::pack_codes(const QuantizedWeight& packed) {
   uint32_t* words = words_.mutable_data<uint32_t>();
   float* scales = scales_.mutable_data<float>();
   float* biases = biases_.mutable_data<float>();
+  is_centred_ = true;
   for_columns([&](int64_t tap, int64_t channel, int64_t base, int64_t lane, int64_t width) {
     for (int64_t row = 0; row < word_rows_; ++row) {
       const uint32_t word =
@@ -133,6 +145,8 @@ void PanelWeight::pack_codes(const QuantizedWeight& packed) {
     for (int64_t group = 0; group < groups_; ++group) {
       scales[base * groups_ + group * width + lane] = packed.scale(tap, group, channel);
       biases[base * groups_ + group * width + lane] = packed.bias(tap, group, channel);
+      is_centred_ =
+          is_centred_ && is_multiple(packed.scale(tap, group, channel), packed.bias(tap, group, channel), bits_);
     }
   });
 }

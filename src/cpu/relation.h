@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "cpu/kernels/kernels.h"
 #include "cpu/workers.h"
 #include "lattice/relation.h"
 
@@ -23,12 +24,8 @@ inline constexpr int64_t kTilesAPiece = 2;
 /// near.
 class TiledRelation final : public Relation {
  public:
-  /// Edges of one tap within one tile; no output occurs twice in a run (where several inputs meet an output through one
-  /// tap, there are several runs of it).
-  struct Run {
-    int32_t tap;
-    int32_t count;
-  };
+  /// Where several inputs meet an output through one tap, there are several runs of it.
+  using Run = TapRun;
 
   /// Consecutive tiles. What each thread found stays where it wrote it: a copy into one array would double the memory
   /// of the largest relations.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -43,6 +44,11 @@ std::vector<std::string> with_bf16(std::vector<std::string> names) {
   return names;
 }
 
+std::vector<std::string> with_split(std::vector<std::string> names, bool exists) {
+  std::erase_if(names, [&](const std::string& isa) { return kernels_named(isa).split.exists() != exists; });
+  return names;
+}
+
 class EveryIsa : public testing::TestWithParam<std::string> {
  protected:
   const Kernels& kernels() const { return kernels_named(GetParam()); }
@@ -57,6 +63,20 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryIsaWithBf16, testing::ValuesIn(with_bf16(m
                          [](const auto& isa) { return isa.param; });
 INSTANTIATE_TEST_SUITE_P(Kernels, EveryIsaWithBf16, testing::ValuesIn(with_bf16(isas())),
                          [](const auto& isa) { return isa.param; });
+
+/// Packed weights are multiplied with integers or with split rows.
+class EveryIsaWithIntegers : public EveryIsa {};
+class EveryIsaWithSplitRows : public EveryIsa {};
+
+INSTANTIATE_TEST_SUITE_P(Models, EveryIsaWithIntegers, testing::ValuesIn(with_split(models(), false)),
+                         [](const auto& isa) { return isa.param; });
+INSTANTIATE_TEST_SUITE_P(Kernels, EveryIsaWithIntegers, testing::ValuesIn(with_split(isas(), false)),
+                         [](const auto& isa) { return isa.param; });
+INSTANTIATE_TEST_SUITE_P(Models, EveryIsaWithSplitRows, testing::ValuesIn(with_split(models(), true)),
+                         [](const auto& isa) { return isa.param; });
+INSTANTIATE_TEST_SUITE_P(Kernels, EveryIsaWithSplitRows, testing::ValuesIn(with_split(isas(), true)),
+                         [](const auto& isa) { return isa.param; });
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EveryIsaWithSplitRows);  // the model is x86's
 
 /// Edges of one tap with distinct slots, and what their kernels add to.
 struct RandomEdges {
@@ -335,11 +355,160 @@ void check_route(const Kernels& k, const IntegerRoute& route, int32_t limit) {
   });
 }
 
-TEST_P(EveryIsa, MultipliesSixteenBitActivations) {
+TEST_P(EveryIsaWithIntegers, MultipliesSixteenBitActivations) {
   check_route(kernels(), kernels().wide, 32767);
 }
-TEST_P(EveryIsa, MultipliesEightBitActivations) {
+TEST_P(EveryIsaWithIntegers, MultipliesEightBitActivations) {
   check_route(kernels(), kernels().narrow, 127);
+}
+
+/// A tile of some runs with one panel or two, and its sums before the product.
+struct SplitTile {
+  std::vector<RandomPanel> panels;  // run by run
+  std::vector<TapRun> runs;
+  std::vector<int32_t> input;
+  std::vector<uint16_t> slot;
+  std::vector<float> sums, scales;
+  std::vector<uint32_t> decoded;
+  const Kernels& kernels;
+  int64_t panel_count, stride;
+  bool is_centred;
+
+  SplitTile(const Kernels& k, Random& random, int64_t rows, int64_t groups, int64_t group_size, int64_t bits,
+            int64_t width, int64_t panel_count_, bool is_centred_)
+      : kernels(k), panel_count(panel_count_), stride(width * panel_count_ + 4), is_centred(is_centred_) {
+    for (const int64_t count : {int64_t{1}, int64_t{16}, int64_t{17}, 1 + static_cast<int64_t>(random.next() % 50)}) {
+      const RandomEdges edges(random, count, rows, width);
+      runs.push_back({.tap = static_cast<int32_t>(runs.size()), .count = static_cast<int32_t>(count)});
+      input.insert(input.end(), edges.input.begin(), edges.input.end());
+      slot.insert(slot.end(), edges.slot.begin(), edges.slot.end());
+      for (int64_t panel = 0; panel < panel_count; ++panel) {
+        panels.emplace_back(random, groups, group_size, bits, width);
+        RandomPanel& made = panels.back();
+        const uint64_t most = uint64_t{1} << bits;
+        for (size_t i = 0; is_centred && i < made.biases.size(); ++i) {
+          made.biases[i] = -made.scales[i] * static_cast<float>(random.next() % most);
+        }
+        if (!is_centred) made.biases[0] = made.scales[0] / 4;  // of no integer
+      }
+    }
+    for (const RandomPanel& panel : panels) scales.insert(scales.end(), panel.scales.begin(), panel.scales.end());
+    for (int64_t i = 0; i < 51 * stride; ++i) sums.push_back(static_cast<float>(random.next() % 16));
+  }
+
+  const RandomPanel& panel(int64_t run, int64_t number) const {
+    return panels[static_cast<size_t>(run * panel_count + number)];
+  }
+
+  static SplitWeights weights_of(const void* opaque, int64_t run) {
+    auto& tile = *static_cast<SplitTile*>(const_cast<void*>(opaque));
+    const int64_t codes = tile.panels[0].channels() * tile.panels[0].width;
+    tile.decoded.assign(static_cast<size_t>(codes * tile.panel_count), 0xFFFFFFFFU);  // NaN
+    uint32_t* to = tile.decoded.data();
+    for (int64_t number = 0; number < tile.panel_count; ++number) {
+      PanelCodes packed = tile.panel(run, number).view();
+      packed.is_centred = tile.is_centred;
+      to += tile.kernels.split.decode(packed, to);
+    }
+    const auto scales_a_run = static_cast<int64_t>(tile.scales.size()) / static_cast<int64_t>(tile.runs.size());
+    return {.panels = tile.decoded.data(), .scales = tile.scales.data() + run * scales_a_run};
+  }
+
+  void multiply(void (*product)(const SplitProduct&), const std::vector<float>& x) {
+    product({.runs = runs.data(),
+             .run_count = static_cast<int64_t>(runs.size()),
+             .input = input.data(),
+             .slot = slot.data(),
+             .edges = static_cast<int64_t>(input.size()),
+             .x = x.data(),
+             .groups = panels[0].groups,
+             .group_size = panels[0].group_size,
+             .weights = weights_of,
+             .weights_of = this,
+             .is_centred = is_centred,
+             .panel_count = panel_count,
+             .width = panels[0].width,
+             .sums = sums.data(),
+             .sums_stride = stride});
+  }
+};
+
+/// Integers up to `limit` are exact in the parts that rows are split into; so are the weights of a RandomPanel. Only
+/// sums round.
+void check_split(const Kernels& k, void (*product)(const SplitProduct&), int64_t limit) {
+  Random random(11);
+  for_packings(k, [&](int64_t bits, int64_t group_size, int64_t width) {
+    for (const bool is_centred : {true, false}) {
+      for (const int64_t panel_count : {1, 2}) {
+        if (panel_count == 2 && (!is_centred || width < k.panel_width)) continue;
+        const int64_t groups = 1 + static_cast<int64_t>(random.next() % 3), rows = 9;
+        SplitTile tile(k, random, rows, groups, group_size, bits, width, panel_count, is_centred);
+        const int64_t channels = groups * group_size;
+        const auto x = rows_of_scale_one(random, rows, channels, group_size, static_cast<int32_t>(limit));
+        std::vector<double> expected(tile.sums.begin(), tile.sums.end()), size(expected.size());
+        size_t edge = 0;
+        for (size_t run = 0; run < tile.runs.size(); ++run) {
+          for (int32_t e = 0; e < tile.runs[run].count; ++e, ++edge) {
+            for (int64_t column = 0; column < panel_count * width; ++column) {
+              const RandomPanel& panel = tile.panel(static_cast<int64_t>(run), column / width);
+              const auto at = static_cast<size_t>(tile.slot[edge] * tile.stride + column);
+              for (int64_t c = 0; c < channels; ++c) {
+                const double value = x[static_cast<size_t>(tile.input[edge] * channels + c)];
+                const double scaled = double{panel.scale(c, column % width)} * panel.code(c, column % width);
+                const double bias = panel.bias(c, column % width);
+                expected[at] += value * (scaled + bias);
+                size[at] += std::abs(value) * (scaled + std::abs(bias));
+              }
+            }
+          }
+        }
+        tile.multiply(product, x);
+        for (size_t i = 0; i < expected.size(); ++i) {
+          ASSERT_NEAR(tile.sums[i], expected[i], static_cast<double>(channels) * 0x1p-24 * size[i])
+              << bits << " bits, groups of " << group_size << ", width " << width << ", " << panel_count << " panels";
+        }
+      }
+    }
+  });
+}
+
+TEST_P(EveryIsaWithSplitRows, MultipliesRowsAsTwoBfloat16) {
+  check_split(kernels(), kernels().split.wide, 32767);
+}
+TEST_P(EveryIsaWithSplitRows, MultipliesRowsAsOneBfloat16) {
+  check_split(kernels(), kernels().split.narrow, 127);
+}
+
+TEST_P(EveryIsaWithSplitRows, SumsOfWhatIsNotFiniteAreNotFinite) {
+  const Kernels& k = kernels();
+  constexpr int64_t kRows = 2, kChannels = 64;
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const float odd :
+       {infinity, -infinity, std::nanf(""), std::bit_cast<float>(0x7FFFFFFFU), std::bit_cast<float>(0xFFFFFFFFU),
+        std::bit_cast<float>(0x7F800001U), std::numeric_limits<float>::max()}) {
+    for (const bool is_wide : {true, false}) {
+      Random random(12);
+      SplitTile tile(k, random, kRows, 1, kChannels, 8, k.panel_width, 1, true);
+      for (size_t i = 0; i < tile.panels.size(); ++i) {
+        tile.panels[i].words.assign(tile.panels[i].words.size(), 0xC8C8C8C8U);  // codes of 200, less at most 100
+        for (size_t j = 0; j < tile.panels[i].biases.size(); ++j) {
+          tile.panels[i].biases[j] = -tile.panels[i].scales[j] * 100;
+        }
+      }
+      std::vector<float> x(static_cast<size_t>(kRows * kChannels), 0.5F);
+      tile.multiply(is_wide ? k.split.wide : k.split.narrow, x);
+      EXPECT_TRUE(k.split.all_finite(tile.sums.data(), static_cast<int64_t>(tile.sums.size()) / 16 * 16));
+      x[kChannels + 37] = odd;
+      tile.multiply(is_wide ? k.split.wide : k.split.narrow, x);
+      EXPECT_FALSE(k.split.all_finite(tile.sums.data(), static_cast<int64_t>(tile.sums.size()) / 16 * 16)) << odd;
+      for (size_t e = 0; e < tile.input.size(); ++e) {
+        if (tile.input[e] != 1) continue;
+        for (int64_t n = 0; n < k.panel_width; ++n) {
+          EXPECT_FALSE(std::isfinite(tile.sums[static_cast<size_t>(tile.slot[e] * tile.stride + n)])) << odd;
+        }
+      }
+    }
+  }
 }
 
 std::vector<uint16_t> bits_of(const std::vector<float>& values) {
@@ -421,7 +590,7 @@ TEST_P(EveryIsaWithBf16, WidensPanels) {
   }
 }
 
-TEST_P(EveryIsa, LeavesRowsThatCannotBeQuantizedToFloat32) {
+TEST_P(EveryIsaWithIntegers, LeavesRowsThatCannotBeQuantizedToFloat32) {
   constexpr int64_t kChannels = 64, kGroup = 32;
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   // One value of each row: those that are no number, and those whose group's scale would be none or subnormal.

@@ -37,7 +37,7 @@ constexpr Bf16Route bf16_route() {
 /// The kernels over a policy with its routes; without products of bytes, the narrow route is the wide one.
 template <typename V>
 constexpr Kernels kernels_of(const char* isa, const IntegerRoute& wide, const IntegerRoute& narrow,
-                             const Bf16Route& bf16 = {}) {
+                             const Bf16Route& bf16 = {}, const SplitRoute& split = {}) {
   return {.isa = isa,
           .lanes = V::kLanes,
           .panel_width = V::kLanes * V::kVectors,
@@ -46,6 +46,7 @@ constexpr Kernels kernels_of(const char* isa, const IntegerRoute& wide, const In
           .wide = wide,
           .narrow = narrow,
           .bf16 = bf16,
+          .split = split,
           .finish = finish_rows,
           .dense_rows = dense_rows<V>,
           .widen_f16 = V::widen_f16,

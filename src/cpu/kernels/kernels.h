@@ -26,6 +26,12 @@ struct TapEdges {
   int64_t next_bytes = 0;
 };
 
+/// Edges of one tap within a tile; no slot occurs twice.
+struct TapRun {
+  int32_t tap;
+  int32_t count;
+};
+
 /// sums[slot[e]] += x[input[e]] @ panel, summed in float32.
 ///
 /// `x` is row-major with `channels` used of `x_stride` a row; `panel` is (channels, width). Both are float32, or both
@@ -60,6 +66,38 @@ struct PackedProduct {
   int64_t group_size;
 };
 
+/// What a tap's edges are multiplied with: panels one behind the other as decode made them. Scales are (panels, groups,
+/// width).
+struct SplitWeights {
+  const uint32_t* panels;
+  const float* scales;
+};
+
+/// sums[slot[e]] += x[input[e]] @ weights for the edges of a tile, run after run, x being float32 rows of groups *
+/// group_size channels, of which the kernel makes one bfloat16 each or two.
+///
+/// There is one panel, or two of kernels.panel_width with centred codes, side by side in the sums. `weights` is called
+/// once for each run, in their order, and what it gives is read until the next call; scales until the end. Centred
+/// codes meet their scales behind the product, other weights are decoded with theirs. A row with a value that is not
+/// finite, or that overflows in between, leaves sums that are not finite.
+struct SplitProduct {
+  const TapRun* runs;
+  int64_t run_count;
+  const int32_t* input;
+  const uint16_t* slot;
+  int64_t edges;
+  const float* x;
+  int64_t groups;
+  int64_t group_size;
+  SplitWeights (*weights)(const void* weights_of, int64_t run);
+  const void* weights_of;
+  bool is_centred;
+  int64_t panel_count;
+  int64_t width;
+  float* sums;
+  int64_t sums_stride;
+};
+
 /// Packed weights of one panel: `words` is (groups * group_size * bits / 32, width). The code of channel i of a word
 /// starts at bit code_shift(i), an order in which pairs of channels come out by one shift and one mask, and quads too,
 /// but for the middle two, which are swapped.
@@ -71,6 +109,9 @@ struct PanelCodes {
   int64_t group_size;
   int64_t bits;
   int64_t width;
+  /// Whether each bias is the scale times an integer, to float32's precision, and no code plus that integer is beyond
+  /// 256: then bfloat16 holds them exactly.
+  bool is_centred = false;
 };
 
 constexpr int code_shift(int64_t i) {
@@ -186,6 +227,20 @@ struct Bf16Route {
   bool exists() const { return float_product != nullptr; }
 };
 
+/// A way to multiply packed weights with float32 activations as one bfloat16 or as the sum of two; all null where the
+/// instruction set has none.
+struct SplitRoute {
+  /// Pairs of bfloat16, in a form of the kernels' own. Returns how many there are: a centred panel has one for two
+  /// codes, another one for each.
+  int64_t (*decode)(const PanelCodes&, uint32_t* pairs);
+  void (*wide)(const SplitProduct&);    ///< two bfloat16: 16 bits
+  void (*narrow)(const SplitProduct&);  ///< one: 8 bits
+  /// May take finite ones for some that are not, where their sum is not finite; never the other way round.
+  bool (*all_finite)(const float* values, int64_t count);
+
+  bool exists() const { return decode != nullptr; }
+};
+
 /// The kernels of one instruction set.
 struct Kernels {
   const char* isa;
@@ -196,6 +251,7 @@ struct Kernels {
   IntegerRoute wide;                                       ///< activations of 16 bits
   IntegerRoute narrow;                                     ///< of 8 bits
   Bf16Route bf16;
+  SplitRoute split;  ///< where it exists, it takes the place of the integer routes
   void (*finish)(const RowFinish&);
   void (*dense_rows)(const DenseRows&);
   void (*widen_f16)(const Widening&);

@@ -10,11 +10,9 @@
 #include "cpu/kernels/unrolled.h"
 #include "cpu/kernels/x86_avx512.h"
 
-// Products on AMX. A tile holds 16 rows of 64 bytes; one instruction multiplies a tile of 16 edges x 64 bytes of
-// channels with one of as many channels x 16 output channels. Integers are bytes: activations of 16 bits are two
-// planes, q = 256 * high + low, and their sums of 32 bits are put together in AVX-512. At the largest group, of 128
-// channels of 8 bits, that is at most 32768 * 255 * 128 < 2^31. bfloat16 is summed in float32, from two sums of every
-// other channel.
+// Products of bfloat16 on AMX. A tile holds 16 rows of 64 bytes; one instruction multiplies a tile of 16 edges x 32
+// channels with one of as many channels x 16 output channels, and sums in float32, from two sums of every other
+// channel.
 
 namespace lattice::cpu {
 namespace {
@@ -36,12 +34,9 @@ struct alignas(64) TileShapes {
 
 constexpr int kMostColumnTiles = 4;  // of a panel
 
-/// The products of 16 edges with a panel, as tiles are stored: integers of each plane, or floats in the first.
+/// The products of 16 edges with a panel, as tiles are stored.
 struct alignas(64) TileProducts {
-  uint32_t tile[2][kMostColumnTiles][kTileEdges * kTileColumns];
-  const float* floats(int64_t n, int64_t edge) const {
-    return reinterpret_cast<const float*>(tile[0][n]) + edge * kTileColumns;
-  }
+  float tile[kMostColumnTiles][kTileEdges * kTileColumns];
 };
 
 /// Up to 16 edges, of which a group of channels is multiplied.
@@ -86,95 +81,11 @@ inline void configure_tiles(const TileShape (&tiles)[kTiles]) {
 
 // The numbers of tiles are part of the instructions.
 
-/// See multiply_unit.
-template <int Planes>
-void configure_integer_tiles(int64_t step) {
-  const TileShape activations = activations_shape(step), codes = weights_shape(step);
-  configure_tiles(
-      {kSumsShape, kSumsShape, kSumsShape, kSumsShape, activations, Planes == 2 ? activations : codes, codes, codes});
-}
-
 /// 0 and 1 are sums, 4 activations, 6 and 7 weights; 5, 2 and 3 are those of the `rest` bytes that no whole step takes.
 inline void configure_bf16_tiles(int64_t rest) {
   const TileShape weights = weights_shape(kTileBytes), rest_weights = weights_shape(rest);
   configure_tiles({kSumsShape, kSumsShape, rest_weights, rest_weights, activations_shape(kTileBytes),
                    activations_shape(rest), weights, weights});
-}
-
-// Integers are multiplied in units of two tiles of sums: of two planes with a tile of columns, or of one plane with
-// two. A tile keeps its place in the processor until what it holds is stored, so that the units take turns with two
-// sets of such, 0 and 1 or 2 and 3, and one is stored while the other is multiplied. 4 holds activations, and so does 5
-// for the low bytes of two planes; 6 and 7 hold codes in turn, and 5 the last ones of one plane.
-
-template <int Planes>
-inline constexpr int kUnitColumns = 2 / Planes;
-
-/// Bytes of channels that one instruction takes.
-constexpr int64_t step_of(int64_t group_size) {
-  return group_size < kTileBytes ? group_size : kTileBytes;
-}
-
-template <int Planes>
-[[gnu::always_inline]] inline void load_activations(const TileRows& x, int64_t group_size, int64_t c) {
-  _tile_loadd(4, x.rows[0] + c, kMostRowBytes);
-  if constexpr (Planes == 2) _tile_loadd(5, x.rows[0] + group_size + c, kMostRowBytes);
-}
-
-/// Starts the products of a group with some columns, one or two tiles, whose codes begin at `codes`. Where one step
-/// takes the whole group, its activations are loaded already.
-template <int Planes, int Set, int Columns>
-[[gnu::always_inline]] inline void multiply_unit(const TileRows& x, const uint8_t* codes, int64_t width,
-                                                 int64_t group_size) {
-  const int64_t step = step_of(group_size);
-  if constexpr (Set == 0) {
-    _tile_zero(0);
-    if constexpr (Planes * Columns == 2) _tile_zero(1);
-  } else {
-    _tile_zero(2);
-    if constexpr (Planes * Columns == 2) _tile_zero(3);
-  }
-  for (int64_t c = 0; c < group_size; c += step) {
-    if (step < group_size) load_activations<Planes>(x, group_size, c);
-    const uint8_t* quads = codes + c * width;
-    if constexpr (Planes == 2 && Set == 0) {
-      _tile_loadd(6, quads, 4 * width);
-      _tile_dpbsud(0, 4, 6);
-      _tile_dpbuud(1, 5, 6);
-    } else if constexpr (Planes == 2) {
-      _tile_loadd(7, quads, 4 * width);
-      _tile_dpbsud(2, 4, 7);
-      _tile_dpbuud(3, 5, 7);
-    } else if constexpr (Set == 0) {
-      _tile_loadd(6, quads, 4 * width);
-      _tile_dpbsud(0, 4, 6);
-      if constexpr (Columns == 2) {
-        _tile_loadd(7, quads + kTileBytes, 4 * width);
-        _tile_dpbsud(1, 4, 7);
-      }
-    } else {
-      _tile_loadd(5, quads, 4 * width);
-      _tile_dpbsud(2, 4, 5);
-      if constexpr (Columns == 2) {
-        _tile_loadd(6, quads + kTileBytes, 4 * width);
-        _tile_dpbsud(3, 4, 6);
-      }
-    }
-  }
-}
-
-/// Stores what a unit has made, whose first tile of columns is `column`.
-template <int Planes, int Set, int Columns>
-[[gnu::always_inline]] inline void store_unit(TileProducts& products, int column) {
-  auto* const first = products.tile[0][column];
-  auto* const second = Planes == 2 ? products.tile[1][column] : products.tile[0][column + Columns - 1];
-  if constexpr (Set == 0) {
-    _tile_stored(0, first, kTileBytes);
-    if constexpr (Planes * Columns == 2) _tile_stored(1, second, kTileBytes);
-  } else {
-    _tile_stored(2, first, kTileBytes);
-    if constexpr (Planes * Columns == 2) _tile_stored(3, second, kTileBytes);
-  }
-  settle_memory();
 }
 
 /// The products of `channels` channels of bfloat16; `panel` holds their pairs of `width` columns.
@@ -206,8 +117,8 @@ void multiply_bf16_tiles(const TileRows& x, const uint8_t* panel, int64_t width,
       _tile_dpbf16ps(1, 5, 3);
     }
   }
-  _tile_stored(0, products.tile[0][0], kTileBytes);
-  if constexpr (N == 2) _tile_stored(1, products.tile[0][1], kTileBytes);
+  _tile_stored(0, products.tile[0], kTileBytes);
+  if constexpr (N == 2) _tile_stored(1, products.tile[1], kTileBytes);
   settle_memory();
 }
 
@@ -226,47 +137,19 @@ struct ColumnFactors {
 };
 
 /// add(number among the 16, its sums from `column` on, its factors of the group where there are `rows` of such) for the
-/// edges of an item from `begin` to `end`. What is read for each of them is copied first: for all that a compiler
-/// knows, adding changes it.
+/// edges of an item. What is read for each of them is copied first: for all that a compiler knows, adding changes it.
 template <typename Add>
 [[gnu::always_inline]] inline void for_edges(const TapEdges& edges, const GroupFactors* rows, int64_t groups,
-                                             const TileItem& item, int64_t column, int64_t begin, int64_t end,
-                                             const Add& add) {
+                                             const TileItem& item, int64_t column, const Add& add) {
   const int32_t* const input = edges.input + item.first;
   const uint16_t* const slot = edges.slot + item.first;
   float* const sums = edges.sums + column;
   const GroupFactors* const factors = rows + item.group;
-  const int64_t stride = edges.sums_stride, last = end < item.count ? end : item.count;
-  for (int64_t r = begin; r < last; ++r) add(r, sums + slot[r] * stride, factors + input[r] * groups);
+  const int64_t stride = edges.sums_stride, count = item.count;
+  for (int64_t r = 0; r < count; ++r) add(r, sums + slot[r] * stride, factors + input[r] * groups);
 }
 
-/// Adds the products of a group with a panel of N tiles, scaled, to the sums of some of its edges. Apart, so that the
-/// loop has the registers to itself.
-template <int Planes, int N>
-[[gnu::noinline]] void add_products(const PackedProduct& task, const TileItem& item, const TileProducts& products,
-                                    int64_t begin, int64_t end) {
-  using V = Avx512;
-  constexpr int64_t kTile = kTileEdges * kTileColumns, kPlane = kMostColumnTiles * kTile;
-  const ColumnFactors<N> factors(task, item.group, 0);
-  const uint32_t* made = products.tile[0][0] + begin * kTileColumns;
-  const auto add = [&](int64_t, float* sums, const GroupFactors* row) __attribute__((always_inline)) {
-    const V::Vector row_scale = V::broadcast(row->scale), row_sum = V::broadcast(row->sum);
-    unrolled<N>([&](auto n) __attribute__((always_inline)) {
-      constexpr int64_t kOffset = n * V::kLanes;
-      V::Ints product = V::load_ints(made + n * kTile);
-      if constexpr (Planes == 2) {
-        product = _mm512_add_epi32(_mm512_slli_epi32(product, 8), V::load_ints(made + kPlane + n * kTile));
-      }
-      const V::Vector scaled =
-          V::multiply_add(V::to_floats(product), factors.scales[n], V::multiply(row_sum, factors.biases[n]));
-      V::store(sums + kOffset, V::multiply_add(row_scale, scaled, V::load(sums + kOffset)));
-    });
-    made += kTileColumns;
-  };
-  for_edges(task.edges, task.rows, task.groups, item, 0, begin, end, add);
-}
-
-/// The same of bfloat16, which have no scale, with N tiles from `column` on.
+/// Adds the products of a group, scaled, to the sums of an item's edges, with N tiles from `column` on.
 template <int N>
 void add_bf16_products(const PackedProduct& task, const TileItem& item, const TileProducts& products, int64_t column) {
   using V = Avx512;
@@ -276,10 +159,11 @@ void add_bf16_products(const PackedProduct& task, const TileItem& item, const Ti
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
       constexpr int64_t kOffset = n * V::kLanes;
       const V::Vector biased = V::multiply_add(row_sum, factors.biases[n], V::load(sums + kOffset));
-      V::store(sums + kOffset, V::multiply_add(V::load(products.floats(n, r)), factors.scales[n], biased));
+      V::store(sums + kOffset,
+               V::multiply_add(V::load(products.tile[n] + r * kTileColumns), factors.scales[n], biased));
     });
   };
-  for_edges(task.edges, task.rows, task.groups, item, column, 0, kTileEdges, add);
+  for_edges(task.edges, task.rows, task.groups, item, column, add);
 }
 
 /// The same of bfloat16 weights.
@@ -289,10 +173,10 @@ void add_bf16_products(const TapEdges& edges, const TileItem& item, const TilePr
   const auto add = [&](int64_t r, float* sums, const GroupFactors*) __attribute__((always_inline)) {
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
       constexpr int64_t kOffset = n * V::kLanes;
-      V::store(sums + kOffset, _mm512_add_ps(V::load(sums + kOffset), V::load(products.floats(n, r))));
+      V::store(sums + kOffset, _mm512_add_ps(V::load(sums + kOffset), V::load(products.tile[n] + r * kTileColumns)));
     });
   };
-  for_edges(edges, nullptr, 0, item, column, 0, kTileEdges, add);
+  for_edges(edges, nullptr, 0, item, column, add);
 }
 
 /// What whole vectors leave over; apart, so that where there is nothing a loop over rows stays small.
@@ -347,67 +231,6 @@ template <typename Columns>
 // Tiles are configured and released here, once for all edges of a tap: a thread that keeps tiles in use would have
 // their 8 KiB saved and restored with it whenever another one runs.
 
-/// N is the number of tiles in a panel. While the tiles multiply an item, the next one is gathered and the products of
-/// the one before are added, a share with each unit: the window in which a processor finds what it can do meanwhile is
-/// shorter than an item.
-template <int Planes, int N>
-[[gnu::noinline]] void multiply_panel(const PackedProduct& task) {
-  constexpr int kColumns = kUnitColumns<Planes>, kUnits = (N + kColumns - 1) / kColumns;
-  constexpr int kLastColumns = N - (kUnits - 1) * kColumns, kLastSet = (kUnits - 1) % 2;
-  constexpr int64_t kShares = kUnits > 1 ? kUnits - 1 : 1, kShare = (kTileEdges + kShares - 1) / kShares;
-  const int64_t width = N * kTileColumns;
-  const int64_t group_size = task.group_size, row_bytes = group_size * Planes;
-  const auto* const codes = static_cast<const uint8_t*>(task.codes);
-  TileRows rows[2];
-  TileProducts products[2];
-  TileItem before, now = item_at(task.edges, 0, 0);
-  NextWeights next_weights(task.edges, (task.edges.count + kTileEdges - 1) / kTileEdges * task.groups);
-  gather_group(task, now, row_bytes, rows[0]);
-  int turn = 0;
-  for (; now.count > 0; turn ^= 1) {
-    const bool is_last_group = now.group + 1 == task.groups;
-    const TileItem next =
-        item_at(task.edges, is_last_group ? now.first + kTileEdges : now.first, is_last_group ? 0 : now.group + 1);
-    const TileRows& x = rows[turn];
-    TileProducts &made = products[turn], &to_add = products[turn ^ 1];
-    const uint8_t* const group_codes = codes + now.group * group_size * width;
-    const auto store_before = [&]() __attribute__((always_inline)) {
-      if (before.count > 0) store_unit<Planes, kLastSet, kLastColumns>(to_add, N - kLastColumns);
-    };
-    if constexpr (kLastSet == 0) store_before();  // its set is the one that comes now
-    if (step_of(group_size) == group_size) load_activations<Planes>(x, group_size, 0);
-    unrolled<kUnits>([&](auto unit) __attribute__((always_inline)) {
-      constexpr int kColumn = unit * kColumns, kNow = unit + 1 == kUnits ? kLastColumns : kColumns;
-      multiply_unit<Planes, unit % 2, kNow>(x, group_codes + kColumn * kTileBytes, width, group_size);
-      if constexpr (unit == 0) {
-        next_weights.fetch_share();
-        if (next.count > 0) gather_group(task, next, row_bytes, rows[turn ^ 1]);
-        if constexpr (kLastSet != 0) store_before();
-      }
-      if constexpr (unit > 0 || kUnits == 1) {
-        constexpr int64_t kBegin = unit > 0 ? (unit - 1) * kShare : 0;
-        add_products<Planes, N>(task, before, to_add, kBegin, kBegin + kShare);
-      }
-      if constexpr (unit > 0) store_unit<Planes, (unit - 1) % 2, kColumns>(made, kColumn - kColumns);
-    });
-    before = now;
-    now = next;
-  }
-  TileProducts& left = products[turn ^ 1];  // of the last item
-  store_unit<Planes, kLastSet, kLastColumns>(left, N - kLastColumns);
-  add_products<Planes, N>(task, before, left, 0, kTileEdges);
-}
-
-template <int Planes>
-void integer_tile_product(const PackedProduct& task) {
-  if (task.edges.count == 0) return;
-  configure_integer_tiles<Planes>(step_of(task.group_size));
-  unrolled<kMostColumnTiles>([&](auto n) __attribute__((always_inline)) {
-    if (task.edges.width == (n + 1) * kTileColumns) multiply_panel<Planes, n + 1>(task);
-  });
-  _tile_release();
-}
-
 inline void bf16_tile_product(const PackedProduct& task) {
   const int64_t row_bytes = 2 * task.group_size;
   const int64_t width = task.edges.width;
@@ -448,13 +271,6 @@ inline void bf16_float_tile_product(const FloatProduct& task) {
     }
   }
   _tile_release();
-}
-
-template <int Planes>
-constexpr IntegerRoute tile_route() {
-  return {.activation_bytes = Planes,
-          .quantize = quantize_rows<BytePlanes<Planes>>,
-          .codes = {.code_bytes = 1, .decode = decode_quads<Avx512>, .product = integer_tile_product<Planes>}};
 }
 
 constexpr Bf16Route bf16_tile_route() {

@@ -65,33 +65,6 @@ inline void _tile_stored(int tile, void* to, int64_t stride) {
   }
 }
 
-/// sums += a @ b, where a's bytes are of type Byte and b's, in quads of rows, are unsigned.
-template <typename Byte>
-void multiply_tile_models(int sums, int left, int right) {
-  TileModel& c = configured_tile(sums);
-  const TileModel& a = configured_tile(left);
-  const TileModel& b = configured_tile(right);
-  tile_fault_unless(sums != left && sums != right && left != right);
-  tile_fault_unless(c.rows == a.rows && a.row_bytes == 4 * b.rows && c.row_bytes == b.row_bytes);
-  for (int row = 0; row < c.rows; ++row) {
-    for (int column = 0; column < c.row_bytes / 4; ++column) {
-      uint32_t sum;
-      std::memcpy(&sum, c.bytes[row] + 4 * column, 4);
-      for (int k = 0; k < a.row_bytes; ++k) {
-        const int product = static_cast<Byte>(a.bytes[row][k]) * b.bytes[k / 4][4 * column + k % 4];
-        sum += static_cast<uint32_t>(product);
-      }
-      std::memcpy(c.bytes[row] + 4 * column, &sum, 4);
-    }
-  }
-}
-inline void _tile_dpbsud(int sums, int a, int b) {
-  multiply_tile_models<int8_t>(sums, a, b);
-}
-inline void _tile_dpbuud(int sums, int a, int b) {
-  multiply_tile_models<uint8_t>(sums, a, b);
-}
-
 /// sums += a @ b of pairs of bfloat16: even and odd channels are summed apart, then both, then added.
 inline void _tile_dpbf16ps(int sums, int left, int right) {
   TileModel& c = configured_tile(sums);

@@ -9,12 +9,16 @@
 #include <simde/x86/avx512/add.h>
 #include <simde/x86/avx512/and.h>
 #include <simde/x86/avx512/cast.h>
+#include <simde/x86/avx512/cmp.h>
+#include <simde/x86/avx512/div.h>
 #include <simde/x86/avx512/dpbusd.h>
 #include <simde/x86/avx512/dpwssd.h>
 #include <simde/x86/avx512/fmadd.h>
 #include <simde/x86/avx512/loadu.h>
 #include <simde/x86/avx512/madd.h>
 #include <simde/x86/avx512/mul.h>
+#include <simde/x86/avx512/or.h>
+#include <simde/x86/avx512/roundscale.h>
 #include <simde/x86/avx512/set1.h>
 #include <simde/x86/avx512/set4.h>
 #include <simde/x86/avx512/setzero.h>
@@ -22,6 +26,7 @@
 #include <simde/x86/avx512/slli.h>
 #include <simde/x86/avx512/srli.h>
 #include <simde/x86/avx512/storeu.h>
+#include <simde/x86/avx512/sub.h>
 #include <simde/x86/f16c.h>
 #include <simde/x86/fma.h>
 
