@@ -77,7 +77,7 @@ class LayerProduct {
     float* of(const Panel& panel) const { return sums + (panel.first - first); }
   };
 
-  bool splits_rows() const { return input_.split_rows().product != nullptr; }
+  bool splits_rows() const { return input_.split_rows() != nullptr; }
 
   /// product(tap, panel, edges) for each run of a tile and each panel.
   template <typename Product>
@@ -194,21 +194,21 @@ class LayerProduct {
                              .tile = tile,
                              .panels = panels,
                              .decoded = scratch.codes.take<uint32_t>(codes * static_cast<int64_t>(panels.size()))};
-    input_.split_rows().product({.runs = tile.runs.data(),
-                                 .run_count = static_cast<int64_t>(tile.runs.size()),
-                                 .input = tile.input,
-                                 .slot = tile.slot,
-                                 .edges = tile.edges,
-                                 .x = input_.split_rows().x,
-                                 .groups = weight_.groups(),
-                                 .group_size = weight_.group_size(),
-                                 .weights = Weights::of,
-                                 .weights_of = &weights,
-                                 .is_centred = weight_.is_centred(),
-                                 .panel_count = static_cast<int64_t>(panels.size()),
-                                 .width = panels[0].width,
-                                 .sums = into.of(panels[0]),
-                                 .sums_stride = into.stride});
+    kernels_.split.product({.runs = tile.runs.data(),
+                            .run_count = static_cast<int64_t>(tile.runs.size()),
+                            .input = tile.input,
+                            .slot = tile.slot,
+                            .edges = tile.edges,
+                            .x = input_.split_rows(),
+                            .groups = weight_.groups(),
+                            .group_size = weight_.group_size(),
+                            .weights = Weights::of,
+                            .weights_of = &weights,
+                            .is_centred = weight_.is_centred(),
+                            .panel_count = static_cast<int64_t>(panels.size()),
+                            .width = panels[0].width,
+                            .sums = into.of(panels[0]),
+                            .sums_stride = into.stride});
   }
 
   void multiply_codes(int64_t tap, const Panel& panel, const TapEdges& edges, TaskScratch& scratch) const {

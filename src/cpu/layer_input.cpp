@@ -24,7 +24,7 @@ void LayerInput::read(const Tensor& x, const Kernels& kernels, Numerics numerics
   floats_ = nullptr;
   packed_rows_ = {};
   bf16_rows_ = {};
-  split_rows_ = {};
+  split_rows_ = nullptr;
   if (numerics == Numerics::bfloat16 && weight.is_packed()) {
     sum_groups(x, kernels.bf16, weight, workers);
     if (packed_rows_.exact != nullptr) widen(x, kernels, workers);
@@ -36,15 +36,15 @@ void LayerInput::read(const Tensor& x, const Kernels& kernels, Numerics numerics
     return;
   }
   widen(x, kernels, workers);
-  if (!weight.is_packed() || numerics == Numerics::float32) return;
-  if (kernels.split.exists()) {
-    const int64_t row_channels = weight.groups() * weight.group_size();
-    split_rows_ = {.product = numerics == Numerics::int16 ? kernels.split.wide : kernels.split.narrow,
-                   .x = padded(floats_, x.size(0), x.size(1), row_channels, workers)};
-    return;
+  if (!weight.is_packed()) return;
+  const int64_t rows = x.size(0), channels = x.size(1);
+  if (numerics == Numerics::int16 && kernels.split.exists()) {
+    split_rows_ = padded(floats_, rows, channels, weight.groups() * weight.group_size(), workers);
+  } else if (numerics == Numerics::int16) {
+    quantize(rows, channels, kernels.wide, 32767, weight, workers);
+  } else if (numerics == Numerics::int8) {
+    quantize(rows, channels, kernels.narrow, 127, weight, workers);
   }
-  if (numerics == Numerics::int16) quantize(x.size(0), x.size(1), kernels.wide, 32767, weight, workers);
-  if (numerics == Numerics::int8) quantize(x.size(0), x.size(1), kernels.narrow, 127, weight, workers);
 }
 
 void LayerInput::widen(const Tensor& x, const Kernels& kernels, Workers& workers) {

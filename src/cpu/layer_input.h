@@ -25,12 +25,6 @@ struct Bf16Rows {
   int64_t stride = 0;
 };
 
-/// Float32 activations that a kernel splits, filled up to whole groups.
-struct SplitRows {
-  void (*product)(const SplitProduct&) = nullptr;  // null: not so
-  const float* x = nullptr;
-};
-
 /// What a layer multiplies: float32 rows, where a product asks for them, and rows in the form of a route. Its memory
 /// serves one layer after the other.
 class LayerInput {
@@ -42,7 +36,8 @@ class LayerInput {
   const float* floats() const noexcept { return floats_; }
   const PackedRows& packed_rows() const noexcept { return packed_rows_; }
   const Bf16Rows& bf16_rows() const noexcept { return bf16_rows_; }
-  const SplitRows& split_rows() const noexcept { return split_rows_; }
+  /// float32 rows that a kernel splits, filled up to whole groups; null where it does not.
+  const float* split_rows() const noexcept { return split_rows_; }
 
  private:
   void widen(const Tensor& x, const Kernels& kernels, Workers& workers);
@@ -59,7 +54,7 @@ class LayerInput {
   const float* floats_ = nullptr;
   PackedRows packed_rows_;
   Bf16Rows bf16_rows_;
-  SplitRows split_rows_;
+  const float* split_rows_ = nullptr;
 };
 
 }  // namespace lattice::cpu

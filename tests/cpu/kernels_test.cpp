@@ -64,7 +64,7 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryIsaWithBf16, testing::ValuesIn(with_bf16(m
 INSTANTIATE_TEST_SUITE_P(Kernels, EveryIsaWithBf16, testing::ValuesIn(with_bf16(isas())),
                          [](const auto& isa) { return isa.param; });
 
-/// Packed weights are multiplied with integers or with split rows.
+/// Activations of 16 bits are integers or split rows.
 class EveryIsaWithIntegers : public EveryIsa {};
 class EveryIsaWithSplitRows : public EveryIsa {};
 
@@ -358,7 +358,7 @@ void check_route(const Kernels& k, const IntegerRoute& route, int32_t limit) {
 TEST_P(EveryIsaWithIntegers, MultipliesSixteenBitActivations) {
   check_route(kernels(), kernels().wide, 32767);
 }
-TEST_P(EveryIsaWithIntegers, MultipliesEightBitActivations) {
+TEST_P(EveryIsa, MultipliesEightBitActivations) {
   check_route(kernels(), kernels().narrow, 127);
 }
 
@@ -414,28 +414,29 @@ struct SplitTile {
     return {.panels = tile.decoded.data(), .scales = tile.scales.data() + run * scales_a_run};
   }
 
-  void multiply(void (*product)(const SplitProduct&), const std::vector<float>& x) {
-    product({.runs = runs.data(),
-             .run_count = static_cast<int64_t>(runs.size()),
-             .input = input.data(),
-             .slot = slot.data(),
-             .edges = static_cast<int64_t>(input.size()),
-             .x = x.data(),
-             .groups = panels[0].groups,
-             .group_size = panels[0].group_size,
-             .weights = weights_of,
-             .weights_of = this,
-             .is_centred = is_centred,
-             .panel_count = panel_count,
-             .width = panels[0].width,
-             .sums = sums.data(),
-             .sums_stride = stride});
+  void multiply(const std::vector<float>& x) {
+    kernels.split.product({.runs = runs.data(),
+                           .run_count = static_cast<int64_t>(runs.size()),
+                           .input = input.data(),
+                           .slot = slot.data(),
+                           .edges = static_cast<int64_t>(input.size()),
+                           .x = x.data(),
+                           .groups = panels[0].groups,
+                           .group_size = panels[0].group_size,
+                           .weights = weights_of,
+                           .weights_of = this,
+                           .is_centred = is_centred,
+                           .panel_count = panel_count,
+                           .width = panels[0].width,
+                           .sums = sums.data(),
+                           .sums_stride = stride});
   }
 };
 
-/// Integers up to `limit` are exact in the parts that rows are split into; so are the weights of a RandomPanel. Only
-/// sums round.
-void check_split(const Kernels& k, void (*product)(const SplitProduct&), int64_t limit) {
+// Integers of 16 bits are exact in the parts that rows are split into; so are the weights of a RandomPanel. Only sums
+// round.
+TEST_P(EveryIsaWithSplitRows, MultipliesRowsAsTwoBfloat16) {
+  const Kernels& k = kernels();
   Random random(11);
   for_packings(k, [&](int64_t bits, int64_t group_size, int64_t width) {
     for (const bool is_centred : {true, false}) {
@@ -444,7 +445,7 @@ void check_split(const Kernels& k, void (*product)(const SplitProduct&), int64_t
         const int64_t groups = 1 + static_cast<int64_t>(random.next() % 3), rows = 9;
         SplitTile tile(k, random, rows, groups, group_size, bits, width, panel_count, is_centred);
         const int64_t channels = groups * group_size;
-        const auto x = rows_of_scale_one(random, rows, channels, group_size, static_cast<int32_t>(limit));
+        const auto x = rows_of_scale_one(random, rows, channels, group_size, 32767);
         std::vector<double> expected(tile.sums.begin(), tile.sums.end()), size(expected.size());
         size_t edge = 0;
         for (size_t run = 0; run < tile.runs.size(); ++run) {
@@ -462,7 +463,7 @@ void check_split(const Kernels& k, void (*product)(const SplitProduct&), int64_t
             }
           }
         }
-        tile.multiply(product, x);
+        tile.multiply(x);
         for (size_t i = 0; i < expected.size(); ++i) {
           ASSERT_NEAR(tile.sums[i], expected[i], static_cast<double>(channels) * 0x1p-24 * size[i])
               << bits << " bits, groups of " << group_size << ", width " << width << ", " << panel_count << " panels";
@@ -472,13 +473,6 @@ void check_split(const Kernels& k, void (*product)(const SplitProduct&), int64_t
   });
 }
 
-TEST_P(EveryIsaWithSplitRows, MultipliesRowsAsTwoBfloat16) {
-  check_split(kernels(), kernels().split.wide, 32767);
-}
-TEST_P(EveryIsaWithSplitRows, MultipliesRowsAsOneBfloat16) {
-  check_split(kernels(), kernels().split.narrow, 127);
-}
-
 TEST_P(EveryIsaWithSplitRows, SumsOfWhatIsNotFiniteAreNotFinite) {
   const Kernels& k = kernels();
   constexpr int64_t kRows = 2, kChannels = 64;
@@ -486,26 +480,24 @@ TEST_P(EveryIsaWithSplitRows, SumsOfWhatIsNotFiniteAreNotFinite) {
   for (const float odd :
        {infinity, -infinity, std::nanf(""), std::bit_cast<float>(0x7FFFFFFFU), std::bit_cast<float>(0xFFFFFFFFU),
         std::bit_cast<float>(0x7F800001U), std::numeric_limits<float>::max()}) {
-    for (const bool is_wide : {true, false}) {
-      Random random(12);
-      SplitTile tile(k, random, kRows, 1, kChannels, 8, k.panel_width, 1, true);
-      for (size_t i = 0; i < tile.panels.size(); ++i) {
-        tile.panels[i].words.assign(tile.panels[i].words.size(), 0xC8C8C8C8U);  // codes of 200, less at most 100
-        for (size_t j = 0; j < tile.panels[i].biases.size(); ++j) {
-          tile.panels[i].biases[j] = -tile.panels[i].scales[j] * 100;
-        }
+    Random random(12);
+    SplitTile tile(k, random, kRows, 1, kChannels, 8, k.panel_width, 1, true);
+    for (size_t i = 0; i < tile.panels.size(); ++i) {
+      tile.panels[i].words.assign(tile.panels[i].words.size(), 0xC8C8C8C8U);  // codes of 200, less at most 100
+      for (size_t j = 0; j < tile.panels[i].biases.size(); ++j) {
+        tile.panels[i].biases[j] = -tile.panels[i].scales[j] * 100;
       }
-      std::vector<float> x(static_cast<size_t>(kRows * kChannels), 0.5F);
-      tile.multiply(is_wide ? k.split.wide : k.split.narrow, x);
-      EXPECT_TRUE(k.split.all_finite(tile.sums.data(), static_cast<int64_t>(tile.sums.size()) / 16 * 16));
-      x[kChannels + 37] = odd;
-      tile.multiply(is_wide ? k.split.wide : k.split.narrow, x);
-      EXPECT_FALSE(k.split.all_finite(tile.sums.data(), static_cast<int64_t>(tile.sums.size()) / 16 * 16)) << odd;
-      for (size_t e = 0; e < tile.input.size(); ++e) {
-        if (tile.input[e] != 1) continue;
-        for (int64_t n = 0; n < k.panel_width; ++n) {
-          EXPECT_FALSE(std::isfinite(tile.sums[static_cast<size_t>(tile.slot[e] * tile.stride + n)])) << odd;
-        }
+    }
+    std::vector<float> x(static_cast<size_t>(kRows * kChannels), 0.5F);
+    tile.multiply(x);
+    EXPECT_TRUE(k.split.all_finite(tile.sums.data(), static_cast<int64_t>(tile.sums.size()) / 16 * 16));
+    x[kChannels + 37] = odd;
+    tile.multiply(x);
+    EXPECT_FALSE(k.split.all_finite(tile.sums.data(), static_cast<int64_t>(tile.sums.size()) / 16 * 16)) << odd;
+    for (size_t e = 0; e < tile.input.size(); ++e) {
+      if (tile.input[e] != 1) continue;
+      for (int64_t n = 0; n < k.panel_width; ++n) {
+        EXPECT_FALSE(std::isfinite(tile.sums[static_cast<size_t>(tile.slot[e] * tile.stride + n)])) << odd;
       }
     }
   }

@@ -74,7 +74,7 @@ struct SplitWeights {
 };
 
 /// sums[slot[e]] += x[input[e]] @ weights for the edges of a tile, run after run, x being float32 rows of groups *
-/// group_size channels, of which the kernel makes one bfloat16 each or two.
+/// group_size channels, which the kernel splits into sums of two bfloat16.
 ///
 /// There is one panel, or two of kernels.panel_width with centred codes, side by side in the sums. `weights` is called
 /// once for each run, in their order, and what it gives is read until the next call; scales until the end. Centred
@@ -227,14 +227,13 @@ struct Bf16Route {
   bool exists() const { return float_product != nullptr; }
 };
 
-/// A way to multiply packed weights with float32 activations as one bfloat16 or as the sum of two; all null where the
-/// instruction set has none.
+/// A way to multiply packed weights with float32 activations as sums of two bfloat16; all null where the instruction
+/// set has none.
 struct SplitRoute {
   /// Pairs of bfloat16, in a form of the kernels' own. Returns how many there are: a centred panel has one for two
   /// codes, another one for each.
   int64_t (*decode)(const PanelCodes&, uint32_t* pairs);
-  void (*wide)(const SplitProduct&);    ///< two bfloat16: 16 bits
-  void (*narrow)(const SplitProduct&);  ///< one: 8 bits
+  void (*product)(const SplitProduct&);
   /// May take finite ones for some that are not, where their sum is not finite; never the other way round.
   bool (*all_finite)(const float* values, int64_t count);
 
@@ -251,7 +250,7 @@ struct Kernels {
   IntegerRoute wide;                                       ///< activations of 16 bits
   IntegerRoute narrow;                                     ///< of 8 bits
   Bf16Route bf16;
-  SplitRoute split;  ///< where it exists, it takes the place of the integer routes
+  SplitRoute split;  ///< where it exists, it takes the place of the wide integer route
   void (*finish)(const RowFinish&);
   void (*dense_rows)(const DenseRows&);
   void (*widen_f16)(const Widening&);

@@ -42,10 +42,10 @@ bool has_avx512_bf16() {
 bool is_slow_at_bf16() {
   return __builtin_cpu_is("intel") && !__builtin_cpu_is("cooperlake");
 }
-/// Bits 22 (bfloat16) and 24 (tiles) of edx in leaf 7. Linux gives a process its tiles, in all of its threads, on
-/// request.
+/// Bits 22 (bfloat16), 24 (tiles) and 25 (int8) of edx in leaf 7, which every processor with tiles sets. Linux gives a
+/// process its tiles, in all of its threads, on request.
 bool has_amx() {
-  constexpr unsigned kBits = 1U << 22 | 1U << 24;
+  constexpr unsigned kBits = 1U << 22 | 1U << 24 | 1U << 25;
   constexpr int kRequestPermission = 0x1023, kTileData = 18;
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx & kBits) == kBits &&

@@ -137,16 +137,18 @@ struct ColumnFactors {
 };
 
 /// add(number among the 16, its sums from `column` on, its factors of the group where there are `rows` of such) for the
-/// edges of an item. What is read for each of them is copied first: for all that a compiler knows, adding changes it.
+/// edges of an item from `begin` to `end`. What is read for each of them is copied first: for all that a compiler
+/// knows, adding changes it.
 template <typename Add>
 [[gnu::always_inline]] inline void for_edges(const TapEdges& edges, const GroupFactors* rows, int64_t groups,
-                                             const TileItem& item, int64_t column, const Add& add) {
+                                             const TileItem& item, int64_t column, int64_t begin, int64_t end,
+                                             const Add& add) {
   const int32_t* const input = edges.input + item.first;
   const uint16_t* const slot = edges.slot + item.first;
   float* const sums = edges.sums + column;
   const GroupFactors* const factors = rows + item.group;
-  const int64_t stride = edges.sums_stride, count = item.count;
-  for (int64_t r = 0; r < count; ++r) add(r, sums + slot[r] * stride, factors + input[r] * groups);
+  const int64_t stride = edges.sums_stride, last = end < item.count ? end : item.count;
+  for (int64_t r = begin; r < last; ++r) add(r, sums + slot[r] * stride, factors + input[r] * groups);
 }
 
 /// Adds the products of a group, scaled, to the sums of an item's edges, with N tiles from `column` on.
@@ -163,7 +165,7 @@ void add_bf16_products(const PackedProduct& task, const TileItem& item, const Ti
                V::multiply_add(V::load(products.tile[n] + r * kTileColumns), factors.scales[n], biased));
     });
   };
-  for_edges(task.edges, task.rows, task.groups, item, column, add);
+  for_edges(task.edges, task.rows, task.groups, item, column, 0, kTileEdges, add);
 }
 
 /// The same of bfloat16 weights.
@@ -176,7 +178,7 @@ void add_bf16_products(const TapEdges& edges, const TileItem& item, const TilePr
       V::store(sums + kOffset, _mm512_add_ps(V::load(sums + kOffset), V::load(products.tile[n] + r * kTileColumns)));
     });
   };
-  for_edges(edges, nullptr, 0, item, column, add);
+  for_edges(edges, nullptr, 0, item, column, 0, kTileEdges, add);
 }
 
 /// What whole vectors leave over; apart, so that where there is nothing a loop over rows stays small.

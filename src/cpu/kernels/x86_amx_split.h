@@ -26,7 +26,7 @@ constexpr int64_t kStepChannels = kTileBytes / 2;  // of bfloat16
 // Rows so far ahead are fetched into the second-level cache; the first has no room for them.
 constexpr int64_t kEdgesAhead = 2 * kTileEdges;
 
-/// Rows of 16 edges in a group: of each step of channels the high parts, then the low ones where there are two.
+/// Rows of 16 edges in a group: of each step of channels the high parts, then the low ones.
 template <int64_t RowBytes>
 struct alignas(kLine) SplitRows {
   uint8_t bytes[kTileEdges * RowBytes];
@@ -48,19 +48,9 @@ struct alignas(kLine) SplitRows {
   return _mm512_castps_si512(_mm512_sub_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b)));
 }
 
-/// A step of channels, of which `first` are the lower 16, as the nearest bfloat16; channel c pairs with c + 16. What is
-/// not finite stays so.
-[[gnu::always_inline]] inline void round_step(__m512i first, __m512i second, uint32_t* to) {
-  const auto rounded = [](__m512i floats) __attribute__((always_inline)) {
-    const __m512 values = _mm512_castsi512_ps(floats);
-    const __mmask16 is_number = _mm512_cmp_ps_mask(values, values, _CMP_ORD_Q);
-    return _mm512_mask_add_epi32(floats, is_number, floats, _mm512_set1_epi32(0x8000));
-  };
-  Avx512::store_ints(to, paired(rounded(first), rounded(second)));
-}
-
-/// The same as the sums of two, the lower ones in another plane: to 2^-16 of a value where the higher are cut off,
-/// which is quicker, and to 2^-17 where they are the nearest. Of what is not finite, one of the two is not a number.
+/// A step of channels, of which `first` are the lower 16, as sums of two bfloat16, the lower ones in another plane;
+/// channel c pairs with c + 16. To 2^-16 of a value where the higher are cut off, which is quicker, and to 2^-17 where
+/// they are the nearest. Of what is not finite, one of the two is not a number.
 template <bool IsNearest>
 [[gnu::always_inline]] inline void split_step(__m512i first, __m512i second, uint32_t* high, uint32_t* low) {
   const __m512i first_high = IsNearest ? rounded_up(first) : first;
@@ -89,7 +79,7 @@ template <int Column>
 }
 
 /// Adds the products of one part of the weights with all parts of the activations.
-template <int Planes, int Column, int Part>
+template <int Column, int Part>
 [[gnu::always_inline]] inline void multiply_part(const uint8_t* weights, int64_t stride) {
   if constexpr (Part == 0) {
     _tile_loadd(6, weights, stride);
@@ -97,20 +87,20 @@ template <int Planes, int Column, int Part>
     if constexpr (Column == 1) _tile_dpbf16ps(1, 4, 6);
     if constexpr (Column == 2) _tile_dpbf16ps(2, 4, 6);
     if constexpr (Column == 3) _tile_dpbf16ps(3, 4, 6);
-    if constexpr (Planes == 2 && Column == 0) _tile_dpbf16ps(0, 5, 6);
-    if constexpr (Planes == 2 && Column == 1) _tile_dpbf16ps(1, 5, 6);
-    if constexpr (Planes == 2 && Column == 2) _tile_dpbf16ps(2, 5, 6);
-    if constexpr (Planes == 2 && Column == 3) _tile_dpbf16ps(3, 5, 6);
+    if constexpr (Column == 0) _tile_dpbf16ps(0, 5, 6);
+    if constexpr (Column == 1) _tile_dpbf16ps(1, 5, 6);
+    if constexpr (Column == 2) _tile_dpbf16ps(2, 5, 6);
+    if constexpr (Column == 3) _tile_dpbf16ps(3, 5, 6);
   } else {
     _tile_loadd(7, weights, stride);
     if constexpr (Column == 0) _tile_dpbf16ps(0, 4, 7);
     if constexpr (Column == 1) _tile_dpbf16ps(1, 4, 7);
     if constexpr (Column == 2) _tile_dpbf16ps(2, 4, 7);
     if constexpr (Column == 3) _tile_dpbf16ps(3, 4, 7);
-    if constexpr (Planes == 2 && Column == 0) _tile_dpbf16ps(0, 5, 7);
-    if constexpr (Planes == 2 && Column == 1) _tile_dpbf16ps(1, 5, 7);
-    if constexpr (Planes == 2 && Column == 2) _tile_dpbf16ps(2, 5, 7);
-    if constexpr (Planes == 2 && Column == 3) _tile_dpbf16ps(3, 5, 7);
+    if constexpr (Column == 0) _tile_dpbf16ps(0, 5, 7);
+    if constexpr (Column == 1) _tile_dpbf16ps(1, 5, 7);
+    if constexpr (Column == 2) _tile_dpbf16ps(2, 5, 7);
+    if constexpr (Column == 3) _tile_dpbf16ps(3, 5, 7);
   }
 }
 
@@ -164,7 +154,7 @@ class SplitItems {
 };
 
 /// Panels of N tiles of columns times groups of Steps * 32 channels.
-template <int Planes, int Parts, int Panels, int N, int Steps>
+template <int Parts, int Panels, int N, int Steps>
 class SplitPanels {
  public:
   explicit SplitPanels(const SplitProduct& task)
@@ -214,12 +204,12 @@ class SplitPanels {
         unrolled<Steps>([&](auto step) __attribute__((always_inline)) {
           constexpr int64_t kWeights = 2 * step * kStepChannels * kWidth;
           settle_memory();
-          _tile_loadd(4, x + step * Planes * kTileBytes, kRowBytes);
-          if constexpr (Planes == 2) _tile_loadd(5, x + (step * Planes + 1) * kTileBytes, kRowBytes);
+          _tile_loadd(4, x + 2 * step * kTileBytes, kRowBytes);
+          _tile_loadd(5, x + (2 * step + 1) * kTileBytes, kRowBytes);
           unrolled<N>([&](auto n) __attribute__((always_inline)) {
-            multiply_part<Planes, n, 0>(codes + kWeights + n * kTileBytes, 4 * kWidth);
+            multiply_part<n, 0>(codes + kWeights + n * kTileBytes, 4 * kWidth);
             if constexpr (Parts == 2) {
-              multiply_part<Planes, n, 1>(codes + kPartBytes + kWeights + n * kTileBytes, 4 * kWidth);
+              multiply_part<n, 1>(codes + kPartBytes + kWeights + n * kTileBytes, 4 * kWidth);
             }
             // What was stored last is read last: tiles are stored and loaded through memory, and wait for it. Where
             // sums stand is found an item ahead: tiles are not loaded before all stores behind know their place.
@@ -254,7 +244,7 @@ class SplitPanels {
   using V = Avx512;
   static constexpr bool kIsScaled = Parts == 1;
   static constexpr int64_t kGroup = Steps * kStepChannels, kWidth = N * kTileColumns;
-  static constexpr int64_t kRowBytes = kGroup * 2 * Planes, kPartBytes = 2 * kGroup * kWidth;
+  static constexpr int64_t kRowBytes = 2 * 2 * kGroup, kPartBytes = 2 * kGroup * kWidth;
 
   /// What tiles have multiplied: an item with one of the panels.
   struct Unit {
@@ -289,14 +279,10 @@ class SplitPanels {
     unrolled<Steps>([&](auto step) __attribute__((always_inline)) {
       constexpr int64_t kChannel = step * kStepChannels;
       const V::Ints first = V::load_ints(x + kChannel), second = V::load_ints(x + kChannel + V::kLanes);
-      auto* const words = to + step * Planes * V::kLanes;
+      auto* const words = to + 2 * step * V::kLanes;
       __builtin_prefetch(later + kChannel, 0, 2);
       __builtin_prefetch(later + kChannel + V::kLanes, 0, 2);
-      if constexpr (Planes == 2) {
-        split_step<Parts == 2>(first, second, words, words + V::kLanes);
-      } else {
-        round_step(first, second, words);
-      }
+      split_step<Parts == 2>(first, second, words, words + V::kLanes);
     });
   }
 
@@ -322,17 +308,17 @@ class SplitPanels {
   int scale_shift_;  // groups of 128 channels are taken as two
 };
 
-template <int Planes, int Parts, int Steps>
+template <int Parts, int Steps>
 void split_product(const SplitProduct& task) {
   if (task.edges == 0) return;
   const TileShape whole = activations_shape(kTileBytes);
   configure_tiles({whole, whole, whole, whole, whole, whole, whole, whole});
   if constexpr (Parts == 1) {
-    if (task.panel_count == 2) SplitPanels<Planes, Parts, 2, kMostColumnTiles, Steps>(task).multiply(task);
+    if (task.panel_count == 2) SplitPanels<Parts, 2, kMostColumnTiles, Steps>(task).multiply(task);
   }
   if (task.panel_count == 1) {
     unrolled<kMostColumnTiles>([&](auto n) __attribute__((always_inline)) {
-      if (task.width == (n + 1) * kTileColumns) SplitPanels<Planes, Parts, 1, n + 1, Steps>(task).multiply(task);
+      if (task.width == (n + 1) * kTileColumns) SplitPanels<Parts, 1, n + 1, Steps>(task).multiply(task);
     });
   }
   _tile_release();
@@ -341,14 +327,13 @@ void split_product(const SplitProduct& task) {
 /// Those of 128 channels are taken as two.
 constexpr int64_t kMostSplitGroup = 64;
 
-template <int Planes, int Parts>
+template <int Parts>
 void split_product_of_groups(const SplitProduct& task) {
-  task.group_size < kMostSplitGroup ? split_product<Planes, Parts, 1>(task) : split_product<Planes, Parts, 2>(task);
+  task.group_size < kMostSplitGroup ? split_product<Parts, 1>(task) : split_product<Parts, 2>(task);
 }
 
-template <int Planes>
-void split_product_of_weights(const SplitProduct& task) {
-  task.is_centred ? split_product_of_groups<Planes, 1>(task) : split_product_of_groups<Planes, 2>(task);
+inline void split_product_of_weights(const SplitProduct& task) {
+  task.is_centred ? split_product_of_groups<1>(task) : split_product_of_groups<2>(task);
 }
 
 /// pair(codes of channels c, codes of c + 16, row of pairs, column) for vectors of 16 columns, over a group.
@@ -440,10 +425,7 @@ inline bool all_finite(const float* values, int64_t count) {
 }
 
 constexpr SplitRoute split_tile_route() {
-  return {.decode = decode_split,
-          .wide = split_product_of_weights<2>,
-          .narrow = split_product_of_weights<1>,
-          .all_finite = all_finite};
+  return {.decode = decode_split, .product = split_product_of_weights, .all_finite = all_finite};
 }
 
 }  // namespace

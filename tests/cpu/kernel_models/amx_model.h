@@ -65,6 +65,26 @@ inline void _tile_stored(int tile, void* to, int64_t stride) {
   }
 }
 
+/// sums += a @ b, where a's bytes have a sign and b's, in quads of rows, have none.
+inline void _tile_dpbsud(int sums, int left, int right) {
+  TileModel& c = configured_tile(sums);
+  const TileModel& a = configured_tile(left);
+  const TileModel& b = configured_tile(right);
+  tile_fault_unless(sums != left && sums != right && left != right);
+  tile_fault_unless(c.rows == a.rows && a.row_bytes == 4 * b.rows && c.row_bytes == b.row_bytes);
+  for (int row = 0; row < c.rows; ++row) {
+    for (int column = 0; column < c.row_bytes / 4; ++column) {
+      uint32_t sum;
+      std::memcpy(&sum, c.bytes[row] + 4 * column, 4);
+      for (int k = 0; k < a.row_bytes; ++k) {
+        const int product = static_cast<int8_t>(a.bytes[row][k]) * b.bytes[k / 4][4 * column + k % 4];
+        sum += static_cast<uint32_t>(product);
+      }
+      std::memcpy(c.bytes[row] + 4 * column, &sum, 4);
+    }
+  }
+}
+
 /// sums += a @ b of pairs of bfloat16: even and odd channels are summed apart, then both, then added.
 inline void _tile_dpbf16ps(int sums, int left, int right) {
   TileModel& c = configured_tile(sums);

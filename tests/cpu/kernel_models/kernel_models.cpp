@@ -2,6 +2,7 @@
 
 #include "cpu/kernels/kernel_set.h"
 #include "cpu/kernels/x86_amx.h"
+#include "cpu/kernels/x86_amx_bytes.h"
 #include "cpu/kernels/x86_amx_split.h"
 #include "cpu/kernels/x86_avx512.h"
 #include "cpu/kernels/x86_avx512_bf16.h"
@@ -28,7 +29,8 @@ std::vector<const Kernels*> kernel_models() {
       kernels_of<Avx512Vnni>("model_of_avx512_vnni", pair_route<Avx512Vnni>(), quad_route<Avx512Vnni>());
   static const Kernels avx512 =
       kernels_of<Avx512Few>("model_of_avx512", pair_route<Avx512Few>(), pair_route<Avx512Few>());
-  static const Kernels amx = kernels_of<Avx512Few>("model_of_amx", {}, {}, bf16_tile_route(), split_tile_route());
+  static const Kernels amx =
+      kernels_of<Avx512Few>("model_of_amx", {}, byte_tile_route(), bf16_tile_route(), split_tile_route());
   static const Kernels avx512_bf16 = kernels_of<Bf16Few>("model_of_avx512_bf16", pair_route<Bf16Few>(),
                                                          quad_route<Bf16Few>(), bf16_route<Avx512Bf16>());
   static const Kernels avx_vnni =
