@@ -60,8 +60,7 @@ template <bool IsNearest>
                                  rounded_up(minus(second, upper_half(second_high)))));
 }
 
-// The numbers of tiles are part of the instructions: 0 to 3 are sums, 4 and 5 the parts of activations, 6 and 7 those
-// of weights.
+// The numbers of tiles are part of the instructions: 0 to 3 are sums, 4 and 5 the parts of activations, 6 weights.
 
 template <int Column>
 [[gnu::always_inline]] inline void clear_sums() {
@@ -78,40 +77,22 @@ template <int Column>
   if constexpr (Column == 3) _tile_stored(3, products.tile[3], kTileBytes);
 }
 
-/// Adds the products of one part of the weights with all parts of the activations.
-template <int Column, int Part>
+/// Adds the products of one part of the weights with both parts of the activations.
+template <int Column>
 [[gnu::always_inline]] inline void multiply_part(const uint8_t* weights, int64_t stride) {
-  if constexpr (Part == 0) {
-    _tile_loadd(6, weights, stride);
-    if constexpr (Column == 0) _tile_dpbf16ps(0, 4, 6);
-    if constexpr (Column == 1) _tile_dpbf16ps(1, 4, 6);
-    if constexpr (Column == 2) _tile_dpbf16ps(2, 4, 6);
-    if constexpr (Column == 3) _tile_dpbf16ps(3, 4, 6);
-    if constexpr (Column == 0) _tile_dpbf16ps(0, 5, 6);
-    if constexpr (Column == 1) _tile_dpbf16ps(1, 5, 6);
-    if constexpr (Column == 2) _tile_dpbf16ps(2, 5, 6);
-    if constexpr (Column == 3) _tile_dpbf16ps(3, 5, 6);
-  } else {
-    _tile_loadd(7, weights, stride);
-    if constexpr (Column == 0) _tile_dpbf16ps(0, 4, 7);
-    if constexpr (Column == 1) _tile_dpbf16ps(1, 4, 7);
-    if constexpr (Column == 2) _tile_dpbf16ps(2, 4, 7);
-    if constexpr (Column == 3) _tile_dpbf16ps(3, 4, 7);
-    if constexpr (Column == 0) _tile_dpbf16ps(0, 5, 7);
-    if constexpr (Column == 1) _tile_dpbf16ps(1, 5, 7);
-    if constexpr (Column == 2) _tile_dpbf16ps(2, 5, 7);
-    if constexpr (Column == 3) _tile_dpbf16ps(3, 5, 7);
-  }
+  _tile_loadd(6, weights, stride);
+  if constexpr (Column == 0) _tile_dpbf16ps(0, 4, 6);
+  if constexpr (Column == 1) _tile_dpbf16ps(1, 4, 6);
+  if constexpr (Column == 2) _tile_dpbf16ps(2, 4, 6);
+  if constexpr (Column == 3) _tile_dpbf16ps(3, 4, 6);
+  if constexpr (Column == 0) _tile_dpbf16ps(0, 5, 6);
+  if constexpr (Column == 1) _tile_dpbf16ps(1, 5, 6);
+  if constexpr (Column == 2) _tile_dpbf16ps(2, 5, 6);
+  if constexpr (Column == 3) _tile_dpbf16ps(3, 5, 6);
 }
 
-/// Up to 16 edges, of which a group of channels is multiplied.
-struct SplitItem {
-  int64_t first = 0, count = 0;  // edges; all that are left of the run
-  int64_t group = 0;
-};
-
 /// The items of a tile in the order in which they are multiplied: of each run so many groups at a time, of these all
-/// edges, of 16 of them one group after the other.
+/// edges, of 16 of them one group after the other. An item's count is that of all edges of the run that are left.
 class SplitItems {
  public:
   SplitItems(const SplitProduct& task, int64_t groups, int64_t groups_a_pass)
@@ -124,7 +105,7 @@ class SplitItems {
 
   bool are_left() const { return run_ < run_count_; }
   int64_t run() const { return run_; }
-  const SplitItem& item() const { return item_; }
+  const TileItem& item() const { return item_; }
 
   [[gnu::always_inline]] void advance() {
     if (++item_.group < end_of_pass()) return;
@@ -150,7 +131,7 @@ class SplitItems {
   const TapRun* runs_;
   int64_t run_count_, groups_, groups_a_pass_;
   int64_t run_ = 0, run_first_ = 0, run_edges_, begin_ = 0;
-  SplitItem item_;
+  TileItem item_;
 };
 
 /// Panels of N tiles of columns times groups of Steps * 32 channels.
@@ -190,9 +171,9 @@ class SplitPanels {
         weights = task.weights(task.weights_of, run);
         if (before.scales == nullptr) before.scales = weights.scales;
       }
-      const SplitItem now = items.item();
+      const TileItem now = items.item();
       items.advance();
-      const SplitItem next = items.item();
+      const TileItem next = items.item();
       const uint8_t* const x = rows[turn].bytes;
       uint8_t* const next_x = rows[turn ^ 1].bytes;
       unrolled<Panels>([&](auto panel) __attribute__((always_inline)) {
@@ -207,9 +188,9 @@ class SplitPanels {
           _tile_loadd(4, x + 2 * step * kTileBytes, kRowBytes);
           _tile_loadd(5, x + (2 * step + 1) * kTileBytes, kRowBytes);
           unrolled<N>([&](auto n) __attribute__((always_inline)) {
-            multiply_part<n, 0>(codes + kWeights + n * kTileBytes, 4 * kWidth);
+            multiply_part<n>(codes + kWeights + n * kTileBytes, 4 * kWidth);
             if constexpr (Parts == 2) {
-              multiply_part<n, 1>(codes + kPartBytes + kWeights + n * kTileBytes, 4 * kWidth);
+              multiply_part<n>(codes + kPartBytes + kWeights + n * kTileBytes, 4 * kWidth);
             }
             // What was stored last is read last: tiles are stored and loaded through memory, and wait for it. Where
             // sums stand is found an item ahead: tiles are not loaded before all stores behind know their place.
@@ -270,7 +251,7 @@ class SplitPanels {
   }
 
   /// Where an item has fewer than 16 edges, the row of one behind is as good as any.
-  [[gnu::always_inline]] void split_row(const SplitItem& item, int64_t r, uint8_t* rows) const {
+  [[gnu::always_inline]] void split_row(const TileItem& item, int64_t r, uint8_t* rows) const {
     const int64_t edge = item.first + r < last_input_ ? item.first + r : last_input_;
     const auto* const x = reinterpret_cast<const uint32_t*>(x_ + input_[edge] * x_stride_ + item.group * kGroup);
     auto* const to = reinterpret_cast<uint32_t*>(rows + r * kRowBytes);

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "cpu/forced_isa.h"
+#include "cpu/kernel_models/kernel_models.h"
+#include "cpu/kernels/kernels.h"
+#include "cpu/kernels/select.h"
+#include "lattice/random.h"
+
+// What the tests of kernels share: each runs on every instruction set of the machine, and on every model of one.
+
+namespace lattice::cpu {
+namespace {
+
+std::vector<std::string> isas() {
+  std::vector<std::string> names;
+  for (const auto isa : available_isas()) names.emplace_back(isa);
+  return names;
+}
+
+std::vector<std::string> models() {
+  std::vector<std::string> names;
+  for (const Kernels* model : kernel_models()) names.emplace_back(model->isa);
+  return names;
+}
+
+const Kernels& kernels_named(const std::string& isa) {
+  for (const Kernels* model : kernel_models()) {
+    if (model->isa == isa) return *model;
+  }
+  const ForcedIsa forced(isa);
+  return select_kernels().kernels;
+}
+
+std::vector<std::string> with_bf16(std::vector<std::string> names) {
+  std::erase_if(names, [](const std::string& isa) { return !kernels_named(isa).bf16.exists(); });
+  return names;
+}
+
+class EveryIsa : public testing::TestWithParam<std::string> {
+ protected:
+  const Kernels& kernels() const { return kernels_named(GetParam()); }
+};
+
+INSTANTIATE_TEST_SUITE_P(Models, EveryIsa, testing::ValuesIn(models()), [](const auto& isa) { return isa.param; });
+INSTANTIATE_TEST_SUITE_P(Kernels, EveryIsa, testing::ValuesIn(isas()), [](const auto& isa) { return isa.param; });
+
+class EveryIsaWithBf16 : public EveryIsa {};
+
+INSTANTIATE_TEST_SUITE_P(Models, EveryIsaWithBf16, testing::ValuesIn(with_bf16(models())),
+                         [](const auto& isa) { return isa.param; });
+INSTANTIATE_TEST_SUITE_P(Kernels, EveryIsaWithBf16, testing::ValuesIn(with_bf16(isas())),
+                         [](const auto& isa) { return isa.param; });
+
+/// Edges of one tap with distinct slots, and what their kernels add to.
+struct RandomEdges {
+  std::vector<int32_t> input;
+  std::vector<uint16_t> slot;
+  std::vector<float> sums;
+  int64_t width, stride;
+
+  RandomEdges(Random& random, int64_t count, int64_t rows, int64_t columns) : width(columns), stride(columns + 4) {
+    for (int64_t e = 0; e < count; ++e) {
+      input.push_back(static_cast<int32_t>(random.next() % static_cast<uint64_t>(rows)));
+      slot.push_back(static_cast<uint16_t>(count - 1 - e));
+    }
+    for (int64_t i = 0; i < count * stride; ++i) sums.push_back(static_cast<float>(random.next() % 16));
+  }
+  TapEdges view() {
+    return {.input = input.data(),
+            .slot = slot.data(),
+            .count = static_cast<int64_t>(input.size()),
+            .width = width,
+            .sums = sums.data(),
+            .sums_stride = stride};
+  }
+  float& sum(int64_t edge, int64_t column) {
+    return sums[static_cast<size_t>(slot[static_cast<size_t>(edge)] * stride + column)];
+  }
+};
+
+constexpr int64_t kMostRows = 2 * 12 + 1;  // two blocks of the largest kernel, and one row more
+
+}  // namespace
+}  // namespace lattice::cpu
