@@ -12,7 +12,7 @@ function(lattice_kernel_flags target)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     set(avx2 -mavx2 -mfma -mf16c)
     # g++ 12's own AVX-512 header trips over the deliberately undefined registers in it.
-    set(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -Wno-uninitialized
+    set(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi -mbmi2 -Wno-uninitialized
                $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
     if(LATTICE_SANITIZE)
       # Their instrumented form takes minutes to compile; the sets below run the same bodies with instrumentation.

@@ -29,7 +29,9 @@ int cell_of(const Coord& c) {
 
 CoordIndex::CoordIndex(std::span<const Coord> coords) : CoordIndex(coords, BlockNumbers::of(coords)) {}
 
-CoordIndex::CoordIndex(std::span<const Coord> coords, BlockNumbers numbers) : block_of_row_(std::move(numbers.of_row)) {
+CoordIndex::CoordIndex(std::span<const Coord> coords, BlockNumbers numbers)
+    : block_of_row_(std::move(numbers.of_row)), block_cells_(std::move(numbers.cells)) {
+  block_cells_.push_back(0);  // of the empty block
   sort(coords, numbers);
   list_heights();
   place_columns();
@@ -39,18 +41,21 @@ void CoordIndex::sort(std::span<const Coord> coords, const BlockNumbers& numbers
   const Coord* previous = nullptr;
   int32_t places = 0;
   blocks_.reserve(numbers.blocks.size() + 1);
+  block_first_.reserve(numbers.blocks.size() + 1);
   for (size_t number = 0; number < numbers.blocks.size(); ++number) {
     const Coord& at = numbers.blocks[number];
     if (previous == nullptr || at.y != previous->y || at.x != previous->x || at.batch != previous->batch) {
       columns_.push_back({.batch = at.batch, .x = at.x, .y = at.y, .first_block = static_cast<int32_t>(number)});
     }
-    const uint64_t cells = numbers.cells[number];
+    const uint64_t cells = block_cells_[number];
     blocks_.push_back({.cells = cells, .z = at.z, .first = places, .rows = rows_of(cells)});
+    block_first_.push_back(places);
     places += std::popcount(cells);
     previous = &at;
   }
   columns_.push_back({.batch = -1, .x = 0, .y = 0, .first_block = static_cast<int32_t>(blocks_.size())});
   blocks_.push_back({.first = places});
+  block_first_.push_back(places);
   order_.resize(coords.size());
   cells_.resize(coords.size());
   if (static_cast<size_t>(places) < coords.size()) return sort_copies(coords);

@@ -65,11 +65,38 @@ class CoordIndex {
   std::span<const Block> blocks() const noexcept { return blocks_; }
   /// The block of each row, by row.
   std::span<const uint32_t> block_of_row() const noexcept { return block_of_row_; }
+  /// The cells of each block, and the rank of its first place, once more, each beside one another.
+  std::span<const uint64_t> block_cells() const noexcept { return block_cells_; }
+  std::span<const int32_t> block_first() const noexcept { return block_first_; }
   /// The columns that hold something; one more at the end, empty, whose `first_block` is the number of blocks.
   std::span<const BlockColumn> columns() const noexcept { return columns_; }
   /// The column at a block's place; the empty one where there is none.
   const BlockColumn& column_at(int64_t batch, int64_t x, int64_t y) const noexcept {
     return columns_[column_grid_.empty() ? hashed_column(batch, x, y) : grid_column(batch, x, y)];
+  }
+  /// Calls visit(i, j, column) for the places at x + i, y + j, as column_at() finds them.
+  template <typename Visit>
+  void for_columns(int64_t batch, int64_t x, int count_x, int64_t y, int count_y, const Visit& visit) const {
+    const BlockColumn *const columns = columns_.data(), &empty = columns_.back();
+    if (column_grid_.empty()) {
+      for (int i = 0; i < count_x; ++i) {
+        for (int j = 0; j < count_y; ++j) visit(i, j, columns[hashed_column(batch, x + i, y + j)]);
+      }
+      return;
+    }
+    const auto at_batch = static_cast<uint64_t>(batch - grid_low_.batch),
+               first_x = static_cast<uint64_t>(x - grid_low_.x), first_y = static_cast<uint64_t>(y - grid_low_.y);
+    const uint64_t size_x = at_batch < grid_size_[0] ? grid_size_[1] : 0;
+    for (int i = 0; i < count_x; ++i) {
+      const uint64_t at_x = first_x + static_cast<uint64_t>(i);
+      const bool in_grid = at_x < size_x;
+      const int32_t* const row = &column_grid_[in_grid ? (at_batch * size_x + at_x) * grid_size_[2] : 0];
+      const uint64_t size_y = in_grid ? grid_size_[2] : 0;
+      for (int j = 0; j < count_y; ++j) {
+        const uint64_t at_y = first_y + static_cast<uint64_t>(j);
+        visit(i, j, at_y < size_y ? columns[row[at_y]] : empty);
+      }
+    }
   }
 
   /// Whether blocks_above() may be asked: not where a column has blocks so far apart that a list of heights were large
@@ -85,6 +112,10 @@ class CoordIndex {
     const int32_t* const blocks = block_at_height_.data() + column.zero + first;
     for (int i = 0; i < kCount; ++i) found[i] = blocks_.data() + blocks[i];
   }
+
+  /// The numbers of blocks by height: those of a column at its z, z + 1 and so on from `zero` + z on (see BlockColumn),
+  /// clamped as blocks_above() does.
+  std::span<const int32_t> blocks_by_height() const noexcept { return block_at_height_; }
 
   /// The row of a place's first copy, by rank.
   std::span<const int32_t> first_rows() const noexcept { return has_duplicates() ? first_rows_ : order_; }
@@ -132,6 +163,8 @@ class CoordIndex {
   PooledVector<uint8_t> cells_;
   PooledVector<uint32_t> block_of_row_;
   PooledVector<Block> blocks_;
+  PooledVector<uint64_t> block_cells_;
+  PooledVector<int32_t> block_first_;
   PooledVector<BlockColumn> columns_;
   // Where columns stand: a grid over the set's ranges of batch, x and y, or, where that were large beside the set, a
   // table with open addressing, at most half full. The empty column stands where there is none.

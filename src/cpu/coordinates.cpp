@@ -27,7 +27,8 @@ NumberedCoords CpuBackend::output_coords(RelationKind kind, const CoordSet& sour
 
 std::shared_ptr<const Relation> CpuBackend::relate(RelationKind kind, const CoordSet& source, const CoordSet& target,
                                                    const ConvGeometry& geometry, const Relation* inverse) {
-  return build_relation(kind, source, target, geometry, dynamic_cast<const TiledRelation*>(inverse), workers_);
+  return build_relation(kind, source, target, geometry, dynamic_cast<const TiledRelation*>(inverse), kernels_,
+                        workers_);
 }
 
 JoinedRows CpuBackend::join(const CoordSet& lhs, const CoordSet& rhs, Join join) {

@@ -105,7 +105,7 @@ int64_t TiledRelation::nbytes() const {
 
 std::shared_ptr<const TiledRelation> build_relation(RelationKind kind, const CoordSet& source, const CoordSet& target,
                                                     const ConvGeometry& geometry, const TiledRelation* inverse,
-                                                    Workers& workers) {
+                                                    const Kernels& kernels, Workers& workers) {
   const bool merges = kind == RelationKind::transposed && !geometry.taps_never_meet();
   const bool one_edge = kind == RelationKind::pointwise || kind == RelationKind::generative ||
                         (kind == RelationKind::transposed && !merges);
@@ -118,7 +118,7 @@ std::shared_ptr<const TiledRelation> build_relation(RelationKind kind, const Coo
     order.assign(sorted_rows.begin(), sorted_rows.end());
     pieces = inverse != nullptr && is_worth_turning(*inverse)
                  ? turn_round(*inverse, target, workers)
-                 : search_edges(TapRule::of(kind, geometry), source, target, merges, workers);
+                 : search_edges(TapRule::of(kind, geometry), source, target, merges, kernels, workers);
   }
   return std::allocate_shared<const TiledRelation>(PoolAllocator<TiledRelation>(), kind, source.rows(), geometry.taps(),
                                                    std::move(order), std::move(pieces));

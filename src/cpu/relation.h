@@ -67,6 +67,6 @@ class TiledRelation final : public Relation {
 /// Builds the edges from `source` to `target` (see Backend::relate).
 std::shared_ptr<const TiledRelation> build_relation(RelationKind kind, const CoordSet& source, const CoordSet& target,
                                                     const ConvGeometry& geometry, const TiledRelation* inverse,
-                                                    Workers& workers);
+                                                    const Kernels& kernels, Workers& workers);
 
 }  // namespace lattice::cpu

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <tuple>
 #include <utility>
@@ -29,6 +30,13 @@ class PieceWriter {
       const uint32_t at = next[tap]++;
       ranks[at] = rank;
       slots[at] = slot;
+    }
+    /// Edges from the ranks first .. last-1, in order, to the slots from `slot` on.
+    void add_own(int32_t tap, int64_t slot, int64_t first, int64_t last) const {
+      uint32_t& at = next[tap];
+      std::iota(ranks + at, ranks + at + (last - first), static_cast<int32_t>(first));
+      std::iota(slots + at, slots + at + (last - first), static_cast<uint16_t>(slot));
+      at += static_cast<uint32_t>(last - first);
     }
   };
 

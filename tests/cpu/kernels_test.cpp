@@ -223,5 +223,144 @@ TEST_P(EveryIsa, WidensEverySixteenBitPattern) {
   }
 }
 
+std::vector<std::string> that_find_edges(std::vector<std::string> names) {
+  std::erase_if(names, [](const std::string& isa) { return kernels_named(isa).find_edges == nullptr; });
+  return names;
+}
+
+class EveryIsaThatFindsEdges : public EveryIsa {};
+
+INSTANTIATE_TEST_SUITE_P(Models, EveryIsaThatFindsEdges, testing::ValuesIn(that_find_edges(models())),
+                         [](const auto& isa) { return isa.param; });
+INSTANTIATE_TEST_SUITE_P(Kernels, EveryIsaThatFindsEdges, testing::ValuesIn(that_find_edges(isas())),
+                         [](const auto& isa) { return isa.param; });
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EveryIsaThatFindsEdges);  // x86 alone has it
+
+/// A source of random blocks, a random box in front of it, and outputs with random patterns.
+struct RandomSearch {
+  static constexpr uint32_t kBlocks = 40, kColumns = 3, kTaps = 125, kListRoom = 4096;
+
+  std::vector<int32_t> blocks_by_height, first = {0};
+  std::vector<uint64_t> cells;
+  std::vector<BoxColumns> columns;
+  std::vector<uint32_t> taps;
+  std::vector<CornerPattern> patterns;
+  std::vector<std::vector<uint8_t>> output_cells;
+  std::vector<CornerOutputs> outputs;
+
+  RandomSearch(Random& random, uint32_t emptiness, int64_t box_x, int64_t box_y) {
+    const auto below = [&](uint32_t bound) { return static_cast<uint32_t>(random.next() % bound); };
+    for (uint32_t block = 0; block < kBlocks; ++block) {
+      uint64_t held = ~uint64_t{0};
+      for (uint32_t i = 0; i < emptiness; ++i) held &= random.next();
+      cells.push_back(held);
+      first.push_back(first.back() + __builtin_popcountll(held));
+    }
+    for (int i = 0; i < 64; ++i) blocks_by_height.push_back(static_cast<int32_t>(below(kBlocks)));
+    for (uint32_t i = 0; i < kColumns; ++i) {
+      BoxColumns& column = columns.emplace_back();
+      for (int at = 0; at < 16; ++at) {
+        if (at / 4 >= box_x || at % 4 >= box_y) {  // not to be read
+          column.low[at] = column.high[at] = column.zero[at] = std::numeric_limits<int32_t>::max() / 2;
+          continue;
+        }
+        column.low[at] = static_cast<int32_t>(below(10)) - 20;
+        column.high[at] = column.low[at] + static_cast<int32_t>(below(30));
+        column.zero[at] = 30 - (column.low[at] + static_cast<int32_t>(below(30)));
+        column.zero[at] = std::clamp(column.zero[at], -column.low[at], 60 - column.high[at]);
+      }
+    }
+    for (int cell = 0; cell < 64; ++cell) {
+      CornerPattern& pattern = patterns.emplace_back();
+      for (int block = 0; block < 8; ++block) {
+        pattern.blocks[block] = pattern.blocks[block + 8] =
+            (below(static_cast<uint32_t>(box_x)) * 4 + below(static_cast<uint32_t>(box_y))) * 4 + below(4);
+      }
+      pattern.first = static_cast<uint32_t>(taps.size());
+      const uint32_t count = below(kTaps + 1);
+      for (uint32_t tap = 0; tap < count; ++tap) {
+        taps.push_back(CornerTap::of(static_cast<int>(below(64)), static_cast<int>(below(8)), static_cast<int>(tap)));
+      }
+      pattern.vectors = std::max(1U, (count + 15) / 16);
+      pattern.last_lanes = (1U << (count - (pattern.vectors - 1) * 16)) - 1;
+      taps.resize(pattern.first + pattern.vectors * 16, ~0U);
+    }
+    int64_t slot = 7;
+    for (uint32_t i = 0; i < 5; ++i) {
+      std::vector<uint8_t>& own = output_cells.emplace_back(below(9));
+      for (uint8_t& cell : own) cell = static_cast<uint8_t>(below(64));
+      CornerOutputs& block = outputs.emplace_back();
+      block.columns = &columns[below(kColumns)];
+      block.patterns = patterns.data();
+      block.cells = own.data();
+      block.count = static_cast<int64_t>(own.size());
+      block.slot = slot;
+      block.height = static_cast<int32_t>(below(60)) - 30;
+      slot += block.count;
+    }
+  }
+};
+
+/// Edges by the tap's list: rank and slot.
+using EdgeLists = std::vector<std::vector<std::pair<int32_t, uint16_t>>>;
+
+EdgeLists expected_edges(const RandomSearch& search) {
+  EdgeLists lists(RandomSearch::kTaps);
+  for (const CornerOutputs& outputs : search.outputs) {
+    for (int64_t i = 0; i < outputs.count; ++i) {
+      const CornerPattern& pattern = search.patterns[outputs.cells[i]];
+      for (uint32_t at = 0; at < pattern.vectors * 16; ++at) {
+        const uint32_t tap = search.taps[pattern.first + at];
+        if (at / 16 + 1 == pattern.vectors && (pattern.last_lanes >> at % 16 & 1) == 0) continue;
+        const uint32_t place = pattern.blocks[tap >> CornerTap::kBlockBit & 7], column = place / 4;
+        const BoxColumns& columns = *outputs.columns;
+        const int32_t z = std::max(columns.low[column], std::min(columns.high[column], outputs.height));
+        const auto block =
+            static_cast<size_t>(search.blocks_by_height[static_cast<size_t>(z + columns.zero[column]) + place % 4]);
+        const uint64_t held = search.cells[block];
+        if ((held >> CornerTap::cell(tap) & 1) == 0) continue;
+        const int32_t before = __builtin_popcountll(held & ((uint64_t{1} << CornerTap::cell(tap)) - 1));
+        lists[CornerTap::tap(tap)].push_back({search.first[block] + before, static_cast<uint16_t>(outputs.slot + i)});
+      }
+    }
+  }
+  return lists;
+}
+
+TEST_P(EveryIsaThatFindsEdges, FindsThoseOfAPlainSearch) {
+  Random random(5);
+  for (int round = 0; round < 60; ++round) {
+    const auto emptiness = static_cast<uint32_t>(round % 5);  // from full blocks to blocks of four cells
+    const int64_t box_x = 1 + round % 4, box_y = 1 + round / 4 % 4;
+    RandomSearch search(random, emptiness, box_x, box_y);
+    const size_t most = 5 * 8 * RandomSearch::kTaps + 16;
+    std::vector<uint32_t> blocks(most), edges(most), next;
+    for (uint32_t tap = 0; tap < RandomSearch::kTaps; ++tap) next.push_back(tap * RandomSearch::kListRoom);
+    std::vector<int32_t> ranks(size_t{RandomSearch::kTaps} * RandomSearch::kListRoom, -1);
+    std::vector<uint16_t> slots(ranks.size());
+    const EdgeLists expected = expected_edges(search);
+    kernels().find_edges({.blocks_by_height = search.blocks_by_height.data(),
+                          .source_cells = search.cells.data(),
+                          .source_first = search.first.data(),
+                          .taps = search.taps.data(),
+                          .box_x = box_x,
+                          .box_y = box_y,
+                          .outputs = search.outputs.data(),
+                          .count = static_cast<int64_t>(search.outputs.size()),
+                          .blocks = blocks.data(),
+                          .edges = edges.data(),
+                          .next = next.data(),
+                          .ranks = ranks.data(),
+                          .slots = slots.data()});
+    for (uint32_t tap = 0; tap < RandomSearch::kTaps; ++tap) {
+      const size_t begin = size_t{tap} * RandomSearch::kListRoom;
+      std::vector<std::pair<int32_t, uint16_t>> found;
+      for (size_t at = begin; at < next[tap]; ++at) found.push_back({ranks[at], slots[at]});
+      ASSERT_EQ(found, expected[tap]) << "round " << round << ", tap " << tap;
+      ASSERT_EQ(ranks[begin + found.size()], -1) << "round " << round << ", tap " << tap;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace lattice::cpu

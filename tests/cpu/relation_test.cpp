@@ -8,6 +8,7 @@
 #include <set>
 #include <vector>
 
+#include "cpu/forced_isa.h"
 #include "lattice/random.h"
 #include "lattice/session.h"
 
@@ -34,7 +35,8 @@ void expect_same(const Relation& a, const Relation& b, const std::string& what) 
   EXPECT_EQ(x.input_row, y.input_row) << what;
 }
 
-/// Coordinates and edges of the reference, and of the cpu backend on one thread and on three.
+/// Coordinates and edges of the reference, and of the cpu backend on one thread and on three, and with the search of
+/// machines that have no kernel for it.
 void expect_agreement(RelationKind kind, const std::vector<Coord>& coords, const ConvOptions& options,
                       const std::string& what) {
   const ConvGeometry geometry(options);
@@ -42,15 +44,19 @@ void expect_agreement(RelationKind kind, const std::vector<Coord>& coords, const
   const bool transposes = kind == RelationKind::transposed;
   const Support source = CoordSet::make(coords, transposes ? options.stride : Triple(1));
   const RelatedSupport expected = reference.relate(kind, source, geometry);
-  for (const int threads : {1, 3}) {
+  const auto expect_from = [&](int threads, const std::string& by) {
     Session session({.threads = threads});
     const RelatedSupport related = session.relate(kind, source, geometry);
     ASSERT_EQ(related.output->rows(), expected.output->rows()) << what;
     EXPECT_TRUE(
         std::equal(related.output->coords().begin(), related.output->coords().end(), expected.output->coords().begin()))
         << what;
-    expect_same(*related.relation, *expected.relation, what + ", threads " + std::to_string(threads));
-  }
+    expect_same(*related.relation, *expected.relation, what + ", " + by);
+  };
+  expect_from(1, "one thread");
+  expect_from(3, "three threads");
+  const cpu::ForcedIsa forced("scalar");
+  expect_from(1, "scalar");
 }
 
 TEST(Relation, AgreesForEveryWayToSearch) {
@@ -123,6 +129,14 @@ TEST(Relation, AgreesWhereTablesWouldBeLarge) {
     expect_agreement(RelationKind::regular, coords, {.kernel_size = 3, .stride = 2, .padding = 1}, name);
     expect_agreement(RelationKind::transposed, coords, {.kernel_size = 3, .stride = 2}, name);
   }
+}
+
+// More outputs in a block than a search takes at once.
+TEST(Relation, AgreesWhereAPlaceHasManyCopies) {
+  std::vector<Coord> coords = scattered(9, 900, -4, 10, false);
+  coords.insert(coords.begin() + 300, 1500, coords[7]);
+  expect_agreement(RelationKind::submanifold, coords, {.kernel_size = 3}, "copies");
+  expect_agreement(RelationKind::forward, coords, {.kernel_size = 2, .stride = 2}, "copies");
 }
 
 TEST(Relation, TurnsTheEdgesOfAnotherRound) {

@@ -34,6 +34,15 @@ constexpr Bf16Route bf16_route() {
           .codes = {.code_bytes = 2, .decode = decode_bf16, .product = packed_product<V, Bf16Step<V>>}};
 }
 
+template <typename V>
+constexpr auto find_edges_of() -> void (*)(const EdgeSearch&) {
+  if constexpr (requires { V::find_edges; }) {
+    return V::find_edges;
+  } else {
+    return nullptr;
+  }
+}
+
 /// The kernels over a policy with its routes; without products of bytes, the narrow route is the wide one.
 template <typename V>
 constexpr Kernels kernels_of(const char* isa, const IntegerRoute& wide, const IntegerRoute& narrow,
@@ -50,7 +59,8 @@ constexpr Kernels kernels_of(const char* isa, const IntegerRoute& wide, const In
           .finish = finish_rows,
           .dense_rows = dense_rows<V>,
           .widen_f16 = V::widen_f16,
-          .widen_bf16 = V::widen_bf16};
+          .widen_bf16 = V::widen_bf16,
+          .find_edges = find_edges_of<V>()};
 }
 
 }  // namespace

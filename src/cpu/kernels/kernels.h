@@ -203,6 +203,61 @@ struct PanelWidening {
   float* to;
 };
 
+/// Where the taps of an output fall that has a certain cell of its block, as far as they lie in eight blocks, two on
+/// each axis.
+struct CornerPattern {
+  uint32_t blocks[16];  ///< their places in a box of 4x4x4 blocks; the same eight twice
+  uint32_t first;       ///< where its taps stand in EdgeSearch::taps
+  uint32_t vectors;     ///< of 16 taps, one or more
+  uint32_t last_lanes;  ///< one bit for each lane of the last vector that is a tap
+};
+
+/// A tap, its number and the place that it reads in one of the eight blocks; an edge has a slot beside it.
+struct CornerTap {
+  static constexpr int kBlockBit = 6, kTapBit = 9, kSlotBit = 18;  // below: the cell
+
+  static constexpr uint32_t of(int cell, int block, int tap) {
+    return static_cast<uint32_t>(cell | block << kBlockBit | tap << kTapBit);
+  }
+  static constexpr int cell(uint32_t edge) { return static_cast<int>(edge & ((1U << kBlockBit) - 1)); }
+  static constexpr uint32_t tap(uint32_t edge) { return edge >> kTapBit & ((1U << (kSlotBit - kTapBit)) - 1); }
+  static constexpr uint16_t slot(uint32_t edge) { return static_cast<uint16_t>(edge >> kSlotBit); }
+};
+
+/// The columns of a box, by x * 4 + y: the numbers of the blocks from height z on stand from max(low, min(high, z)) +
+/// zero on in EdgeSearch::blocks_by_height, four of them.
+struct BoxColumns {
+  alignas(64) int32_t low[16];
+  alignas(64) int32_t high[16];
+  alignas(64) int32_t zero[16];
+};
+
+/// Outputs of one block, and the box that they read.
+struct CornerOutputs {
+  alignas(64) int32_t box[64];  ///< scratch
+  const BoxColumns* columns;
+  const CornerPattern* patterns;  ///< by cell
+  const uint8_t* cells;           ///< of the outputs
+  int64_t count;
+  int64_t slot;    ///< of the first; those of the others follow
+  int32_t height;  ///< the box's lowest
+};
+
+/// Appends the edges of outputs to the lists of their taps: the rank of what an edge reads, and its slot.
+struct EdgeSearch {
+  const int32_t* blocks_by_height;
+  const uint64_t* source_cells;  ///< by block, one bit a cell
+  const int32_t* source_first;   ///< by block, the rank of its first place
+  const uint32_t* taps;          ///< as CornerTap has them, by vectors of 16
+  int64_t box_x, box_y;          ///< blocks of the box on x and y
+  CornerOutputs* outputs;
+  int64_t count;
+  uint32_t *blocks, *edges;  ///< scratch for 16 values more than there are edges
+  uint32_t* next;            ///< by tap: where its next edge goes
+  int32_t* ranks;
+  uint16_t* slots;
+};
+
 /// A way to multiply codes, in a form of its own.
 struct CodeKernels {
   int64_t code_bytes;
@@ -255,6 +310,7 @@ struct Kernels {
   void (*dense_rows)(const DenseRows&);
   void (*widen_f16)(const Widening&);
   void (*widen_bf16)(const Widening&);
+  void (*find_edges)(const EdgeSearch&);  ///< null where the instruction set has no way to leave out lanes
 };
 
 }  // namespace lattice::cpu

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "cpu/kernels/kernels.h"
+#include "cpu/kernels/x86_avx512_edges.h"
 #include "cpu/kernels/x86_intrinsics.h"
 
 // The vector policy of AVX-512 (F, BW, VL, DQ), which the sets that extend it build on.
@@ -73,6 +74,8 @@ struct Avx512 {
       task.to[i] = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(uint32_t{task.from[i]} << 16))));
     }
   }
+
+  static constexpr auto find_edges = find_corner_edges;
 };
 
 }  // namespace

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/kernels/kernels.h"
+#include "cpu/kernels/x86_intrinsics.h"
+
+// The search of edges: all taps of an output look up their cells at once, and those that find something are pushed
+// together. Each step is taken for all outputs before the next one, so that its loads do not wait for those of the one
+// before.
+
+namespace lattice::cpu {
+namespace {
+
+/// Finds the blocks of a box.
+inline void gather_box(const EdgeSearch& task, CornerOutputs& outputs) {
+  const BoxColumns& columns = *outputs.columns;
+  const __m512i below = _mm512_min_epi32(_mm512_loadu_si512(columns.high), _mm512_set1_epi32(outputs.height));
+  const __m512i first = _mm512_max_epi32(_mm512_loadu_si512(columns.low), below);
+  int32_t begin[16];
+  _mm512_storeu_si512(begin, _mm512_add_epi32(first, _mm512_loadu_si512(columns.zero)));
+  for (int64_t x = 0; x < task.box_x; ++x) {
+    for (int64_t column = x * 4; column < x * 4 + task.box_y; ++column) {
+      const void* const blocks = task.blocks_by_height + begin[column];
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(outputs.box + column * 4),
+                       _mm_loadu_si128(static_cast<const __m128i*>(blocks)));
+    }
+  }
+}
+
+/// The cells of a corner's eight blocks.
+inline __m512i corner_cells(const uint64_t* source_cells, const CornerOutputs& outputs, const CornerPattern& pattern) {
+  const auto cells = [&](int i) { return static_cast<int64_t>(source_cells[outputs.box[pattern.blocks[i]]]); };
+  const auto two = [&](int i) { return _mm_insert_epi64(_mm_cvtsi64_si128(cells(i)), cells(i + 1), 1); };
+  const auto four = [&](int i) { return _mm256_inserti128_si256(_mm256_castsi128_si256(two(i)), two(i + 2), 1); };
+  return _mm512_inserti64x4(_mm512_castsi256_si512(four(0)), four(4), 1);
+}
+
+/// Stores `count` lanes and some more. Few are the rule, and half a vector crosses lines half as often.
+inline void store_first(uint32_t* to, __m512i v, int count) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(v));
+  if (count > 8) _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 8), _mm512_extracti64x4_epi64(v, 1));
+}
+
+/// Fills task.blocks and task.edges; how many edges there are.
+inline int64_t look_up_taps(const EdgeSearch& task) {
+  uint32_t *blocks = task.blocks, *edges = task.edges;
+  for (const CornerOutputs* outputs = task.outputs; outputs < task.outputs + task.count; ++outputs) {
+    const __m512i box[4] = {_mm512_loadu_si512(outputs->box), _mm512_loadu_si512(outputs->box + 16),
+                            _mm512_loadu_si512(outputs->box + 32), _mm512_loadu_si512(outputs->box + 48)};
+    for (int64_t i = 0; i < outputs->count; ++i) {
+      const CornerPattern& pattern = outputs->patterns[outputs->cells[i]];
+      const __m512i corner = _mm512_loadu_si512(pattern.blocks);
+      const __m512i block_numbers = _mm512_mask_blend_epi32(_mm512_test_epi32_mask(corner, _mm512_set1_epi32(32)),
+                                                            _mm512_permutex2var_epi32(box[0], corner, box[1]),
+                                                            _mm512_permutex2var_epi32(box[2], corner, box[3]));
+      const __m512i cells = corner_cells(task.source_cells, *outputs, pattern);
+      const __m512i slot = _mm512_set1_epi32(static_cast<int>((outputs->slot + i) << CornerTap::kSlotBit));
+      const uint32_t* const pattern_taps = task.taps + pattern.first;
+      const uint32_t vectors = pattern.vectors, last_lanes = pattern.last_lanes;
+      for (uint32_t vector = 0; vector < vectors; ++vector) {
+        const __m512i taps = _mm512_loadu_si512(pattern_taps + vector * 16);
+        // The half of a block that a tap reads, turned until its cell is bit 0.
+        const __m512i half = _mm512_permutexvar_epi32(_mm512_srli_epi32(taps, CornerTap::kBlockBit - 1), cells);
+        const __mmask16 found =
+            _mm512_mask_test_epi32_mask(static_cast<__mmask16>(vector + 1 < vectors ? 0xFFFFU : last_lanes),
+                                        _mm512_rorv_epi32(half, taps), _mm512_set1_epi32(1));
+        const __m512i block = _mm512_permutexvar_epi32(_mm512_srli_epi32(taps, CornerTap::kBlockBit), block_numbers);
+        const int count = __builtin_popcount(found);
+        store_first(blocks, _mm512_maskz_compress_epi32(found, block), count);
+        store_first(edges, _mm512_maskz_compress_epi32(found, _mm512_or_si512(taps, slot)), count);
+        blocks += count;
+        edges += count;
+      }
+    }
+  }
+  return edges - task.edges;
+}
+
+inline void append_edges(const EdgeSearch& task, int64_t count) {
+  const uint64_t* const cells = task.source_cells;
+  const int32_t* const first = task.source_first;
+  const uint32_t *const blocks = task.blocks, *const edges = task.edges;
+  uint32_t* const next = task.next;
+  int32_t* const ranks = task.ranks;
+  uint16_t* const slots = task.slots;
+  for (int64_t i = 0; i < count; ++i) {
+    const uint32_t edge = edges[i], block = blocks[i];
+    const uint64_t below = cells[block] & ((uint64_t{1} << CornerTap::cell(edge)) - 1);
+    const uint32_t at = next[CornerTap::tap(edge)]++;
+    ranks[at] = first[block] + __builtin_popcountll(below);
+    slots[at] = CornerTap::slot(edge);
+  }
+}
+
+inline void find_corner_edges(const EdgeSearch& task) {
+  for (int64_t i = 0; i < task.count; ++i) gather_box(task, task.outputs[i]);
+  append_edges(task, look_up_taps(task));
+}
+
+}  // namespace
+}  // namespace lattice::cpu

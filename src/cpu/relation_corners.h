@@ -1,0 +1,96 @@
+#pragma once
+
+#include <array>
+#include <optional>
+
+#include "cpu/kernels/kernels.h"
+#include "cpu/relation_sink.h"
+
+// The search for kernels that reach no further than 5 cells, on machines with a kernel for it: 3x3x3 and 5x5x5, strided
+// or not, and 3x3x3 at dilation 2. All that an output reads lies in a corner of the box, eight blocks, whose cells a
+// vector holds: all taps are then looked up at once, and those that find something are pushed together.
+
+namespace lattice::cpu {
+
+/// A stencil as corners.
+class CornerTable {
+ public:
+  /// Nothing where some output reaches over more than two blocks on an axis. Refers to the stencil.
+  static std::optional<CornerTable> make(const Stencil& stencil);
+
+  const Stencil& stencil() const noexcept { return *stencil_; }
+  const CornerPattern* patterns() const noexcept { return patterns_.data(); }
+  const uint32_t* taps() const noexcept { return taps_.data(); }
+  /// Taps of an output, at most.
+  size_t most_taps() const noexcept { return most_taps_; }
+
+ private:
+  explicit CornerTable(const Stencil& stencil) : stencil_(&stencil) {}
+  void add_pattern(Stencil::AxisTaps xs, Stencil::AxisTaps ys, Stencil::AxisTaps zs);
+
+  const Stencil* stencil_;
+  PooledVector<CornerPattern> patterns_;
+  PooledVector<uint32_t> taps_;
+  size_t most_taps_ = 0;
+};
+
+/// Blocks of outputs are gathered in batches and each step is taken for all of a batch, so that a step's loads do not
+/// wait for those of the one before.
+class CornerSearch {
+ public:
+  CornerSearch(const CornerTable& table, void (*find_edges)(const EdgeSearch&), const CoordIndex& source,
+               const CoordIndex& target);
+
+  void search(const OutputGroup& group, int64_t tile_first, EdgeSink& sink) {
+    for (int64_t first = group.first, last = 0; first < group.last; first = last) {
+      if (groups_ == kMostGroups || rows_ == kMostRows) search_batch(sink);
+      last = std::min(group.last, first + kMostRows - rows_);  // copies of a place may be many
+      add(group, first, last, tile_first);
+    }
+  }
+  void end_tile(EdgeSink& sink) { search_batch(sink); }
+
+ private:
+  static constexpr size_t kMostGroups = 32;
+  static constexpr int64_t kMostRows = 256;
+
+  /// What a thread keeps from piece to piece.
+  struct Batch {
+    std::array<BoxColumns, kMostGroups> columns;
+    std::array<CornerOutputs, kMostGroups> outputs;
+    PooledVector<uint32_t> blocks, edges;
+  };
+  static Batch& batch_of_thread();
+
+  void search_batch(EdgeSink& sink);
+  /// Adds the positions first .. last-1 of a group.
+  void add(const OutputGroup& group, int64_t first, int64_t last, int64_t tile_first) {
+    const bool is_new = group.x != column_x_ || group.y != column_y_ || group.batch != column_batch_;
+    if (is_new || groups_ == 0) enter_column(group);
+    if (rows_ == 0) first_position_ = first;
+    rows_ += last - first;
+    CornerOutputs& outputs = batch_.outputs[groups_];
+    outputs.columns = &batch_.columns[columns_ - 1];
+    outputs.patterns = table_.patterns() + stencil_.first_pattern(group.x, group.y, group.z);
+    outputs.cells = cells_.data() + first;
+    outputs.count = last - first;
+    outputs.slot = first - tile_first;
+    outputs.height = first_height_of_box(stencil_, group);
+    ++groups_;
+  }
+  void enter_column(const OutputGroup& group);
+
+  const CornerTable& table_;
+  const Stencil& stencil_;
+  void (*find_edges_)(const EdgeSearch&);
+  const CoordIndex& source_;
+  std::span<const uint8_t> cells_;
+
+  Batch& batch_;
+  size_t columns_ = 0, groups_ = 0;
+  int64_t first_position_ = 0, rows_ = 0;
+  // The column of output blocks at hand.
+  int64_t column_batch_ = -1, column_x_ = 0, column_y_ = 0;
+};
+
+}  // namespace lattice::cpu
