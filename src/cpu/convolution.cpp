@@ -276,7 +276,7 @@ void convolve_tiles(int64_t output_rows, const PanelWeight& weight, const LayerP
   });
 }
 
-/// Whether a kernel makes whole rows of a matrix product.
+/// Whether a kernel makes whole rows of products that nothing is added to.
 bool makes_rows(const Tensor& x, const PanelWeight& weight, const Epilogue& epilogue) {
   const bool is_float32 = x.dtype() == DType::f32 && !weight.is_packed() && !weight.is_bf16();
   const ActivationKind activation = epilogue.activation.kind;
@@ -312,9 +312,41 @@ Tensor CpuBackend::convolve_with(const Tensor& x, int64_t output_rows, const Con
   return y;
 }
 
+/// Outputs of one edge each, whose rows a kernel makes whole; see makes_rows.
+Tensor CpuBackend::convolve_edges(const Tensor& x, const TiledRelation& relation, const ConvWeight& weight,
+                                  const Epilogue& epilogue) {
+  const auto& weights = static_cast<const PanelWeight&>(weight.prepared(*this));
+  const int64_t out_channels = weight.out_channels();
+  Tensor y = output_tensor(epilogue.columns, x.dtype(), relation.output_rows(), out_channels);
+  const Finisher finisher(epilogue, kernels_, out_channels, y);
+  workers_.for_each(relation.tile_count(), [&](int64_t index) {
+    const TiledRelation::Tile tile = relation.tile(index);
+    int64_t edge = 0;
+    for (const auto& [tap, count] : tile.runs) {
+      for (const Panel& panel : weights.panels()) {
+        RowFinish finish = finisher.rows(0, count, panel.first, std::min(panel.width, out_channels - panel.first));
+        finish.order = tile.order.data();
+        kernels_.dense_rows({.x = x.data<float>(),
+                             .channels = weight.in_channels(),
+                             .panel = weights.floats(tap, panel),
+                             .width = panel.width,
+                             .input = tile.input + edge,
+                             .slot = tile.slot + edge,
+                             .finish = finish});
+      }
+      edge += count;
+    }
+  });
+  return y;
+}
+
 Tensor CpuBackend::convolve(const Tensor& x, const Relation& relation, const ConvWeight& weight,
                             const Epilogue& epilogue) {
   const auto& tiled = dynamic_cast<const TiledRelation&>(relation);
+  const auto& weights = static_cast<const PanelWeight&>(weight.prepared(*this));
+  if (tiled.has_one_edge_a_row() && makes_rows(x, weights, epilogue)) {
+    return convolve_edges(x, tiled, weight, epilogue);
+  }
   return convolve_with(x, relation.output_rows(), weight, epilogue, [&](int64_t index) { return tiled.tile(index); });
 }
 

@@ -8,6 +8,8 @@
 
 namespace lattice::cpu {
 
+class TiledRelation;
+
 /// All operations on CPU threads; one source file an area.
 class CpuBackend final : public Backend {
  public:
@@ -61,6 +63,8 @@ class CpuBackend final : public Backend {
                        const TileAt& tile_at);
 
   Tensor dense_linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue);
+  Tensor convolve_edges(const Tensor& x, const TiledRelation& relation, const ConvWeight& weight,
+                        const Epilogue& epilogue);
 
   Numerics layer_numerics(DType activations, const ConvWeight& weight) const noexcept;
 

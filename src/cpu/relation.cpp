@@ -47,10 +47,11 @@ PooledVector<Piece> one_edge_a_row(int64_t input_rows, int64_t taps, PooledVecto
 }  // namespace
 
 TiledRelation::TiledRelation(RelationKind kind, int64_t input_rows, int64_t taps, PooledVector<int32_t> order,
-                             PooledVector<Piece> pieces)
+                             PooledVector<Piece> pieces, bool taps_never_meet)
     : Relation(kind, input_rows, static_cast<int64_t>(order.size()), taps),
       order_(std::move(order)),
-      pieces_(std::move(pieces)) {
+      pieces_(std::move(pieces)),
+      taps_never_meet_(taps_never_meet) {
   for (const Piece& piece : pieces_) edges_ += piece.edge_begin.back();
 }
 
@@ -120,8 +121,10 @@ std::shared_ptr<const TiledRelation> build_relation(RelationKind kind, const Coo
                  ? turn_round(*inverse, target, workers)
                  : search_edges(TapRule::of(kind, geometry), source, target, merges, kernels, workers);
   }
+  const bool transposes = kind == RelationKind::transposed || kind == RelationKind::target_transposed;
+  const bool taps_never_meet = one_edge || geometry.taps() == 1 || (transposes && geometry.taps_never_meet());
   return std::allocate_shared<const TiledRelation>(PoolAllocator<TiledRelation>(), kind, source.rows(), geometry.taps(),
-                                                   std::move(order), std::move(pieces));
+                                                   std::move(order), std::move(pieces), taps_never_meet);
 }
 
 }  // namespace lattice::cpu

@@ -47,14 +47,16 @@ class TiledRelation final : public Relation {
   };
 
   /// `order` is the output row at each position: tile t covers positions t*kTileRows and on. Every piece but the last
-  /// has kTilesAPiece tiles.
+  /// has kTilesAPiece tiles. `taps_never_meet`: no output has two edges.
   TiledRelation(RelationKind kind, int64_t input_rows, int64_t taps, PooledVector<int32_t> order,
-                PooledVector<Piece> pieces);
+                PooledVector<Piece> pieces, bool taps_never_meet);
 
   int64_t edges() const override { return edges_; }
   EdgeList edge_list() const override;
   int64_t nbytes() const override;
 
+  /// Whether every output has one edge, neither more nor less.
+  bool has_one_edge_a_row() const noexcept { return taps_never_meet_ && edges_ == output_rows(); }
   int64_t tile_count() const noexcept { return (output_rows() + kTileRows - 1) / kTileRows; }
   Tile tile(int64_t index) const noexcept;
 
@@ -62,6 +64,7 @@ class TiledRelation final : public Relation {
   PooledVector<int32_t> order_;
   PooledVector<Piece> pieces_;
   int64_t edges_ = 0;
+  bool taps_never_meet_;
 };
 
 /// Builds the edges from `source` to `target` (see Backend::relate).

@@ -2,15 +2,37 @@
 
 #include <cstdint>
 
+#include "cpu/kernels/fetch.h"
 #include "cpu/kernels/kernels.h"
 #include "cpu/kernels/products.h"
 #include "cpu/kernels/unrolled.h"
 
-// Matrix products of few channels: over before sums in a buffer, and a loop that finishes them, would begin. What is
-// done to a sum is done in its register. Included by one file an instruction set.
+// Products of few channels whose sums are complete at once: over before sums in a buffer, and a loop that finishes
+// them, would begin. What is done to a sum is done in its register. Included by one file an instruction set.
 
 namespace lattice::cpu {
 namespace {
+
+/// Where the rows of a task stand: one behind the other.
+struct RowsInOrder {
+  static int64_t input(const DenseRows&, int64_t row) { return row; }
+  static int64_t output(const DenseRows&, int64_t row) { return row; }
+  static void fetch_rows(const DenseRows&, int64_t, int64_t) {}
+};
+
+/// Or where the edges say.
+struct RowsOfEdges {
+  static int64_t input(const DenseRows& task, int64_t edge) { return task.input[edge]; }
+  static int64_t output(const DenseRows& task, int64_t edge) { return task.finish.order[task.slot[edge]]; }
+  /// Fetches what the edges first .. first + count - 1 read and write, as far as there are so many.
+  [[gnu::always_inline]] static void fetch_rows(const DenseRows& task, int64_t first, int64_t count) {
+    const int64_t end = first + count < task.finish.rows ? first + count : task.finish.rows;
+    for (int64_t edge = first; edge < end; ++edge) {
+      fetch(task.x + input(task, edge) * task.channels, 4 * task.channels);
+      fetch_to_write(task.finish.y + output(task, edge) * task.finish.stride, 4 * task.finish.channels);
+    }
+  }
+};
 
 /// The end of N vectors of outputs.
 template <typename V, int N>
@@ -65,50 +87,57 @@ class DenseFinish {
   Vector bias_[N], scale_[N], shift_[N];
 };
 
-template <typename V, int R, int N>
+template <typename V, typename Rows, int R, int N>
 [[gnu::noinline]] void multiply_dense(const DenseRows& task, const DenseFinish<V, N>& finish, int64_t first) {
   const float* x[R];
   typename V::Vector sums[R * N];
+  Rows::fetch_rows(task, first + R, R);
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    x[r] = task.x + (first + r) * task.channels;
+    x[r] = task.x + Rows::input(task, first + r) * task.channels;
     unrolled<N>([&](auto n) __attribute__((always_inline)) { sums[r * N + n] = V::broadcast(0.0F); });
   });
   add_steps<V, FloatStep<V>, R, N>(sums, x, task.panel, task.channels);
-  unrolled<R>([&](auto r) __attribute__((always_inline)) { finish.store(first + r, sums + r * N); });
+  unrolled<R>([&](auto r)
+                  __attribute__((always_inline)) { finish.store(Rows::output(task, first + r), sums + r * N); });
 }
 
-/// One row after the other, with all weights in registers.
-template <typename V, int Channels>
+/// One row after the other, with all weights in registers. (To fetch the rows ahead costs more than they take.)
+template <typename V, typename Rows, int Channels>
 [[gnu::noinline]] void multiply_narrow(const DenseRows& task) {
   using Vector = typename V::Vector;
   const DenseFinish<V, 1> finish(task.finish);
   Vector weights[Channels];
   unrolled<Channels>([&](auto c) __attribute__((always_inline)) { weights[c] = V::load(task.panel + c * V::kLanes); });
-  const float* x = task.x;
-  for (int64_t row = 0, rows = task.finish.rows; row < rows; ++row, x += Channels) {
+  for (int64_t row = 0, rows = task.finish.rows; row < rows; ++row) {
+    const float* const x = task.x + Rows::input(task, row) * Channels;
     Vector sum = V::multiply(V::broadcast(x[0]), weights[0]);
     unrolled<Channels - 1>([&](auto c) __attribute__((always_inline)) {
       sum = V::multiply_add(V::broadcast(x[c + 1]), weights[c + 1], sum);
     });
-    finish.store(row, &sum);
+    finish.store(Rows::output(task, row), &sum);
   }
 }
 
-template <typename V>
-void dense_rows(const DenseRows& task) {
+template <typename V, typename Rows>
+void dense_rows_at(const DenseRows& task) {
   for_vectors<V>(task.width, [&](auto n) {
     if constexpr (n == 1 && V::kNarrowVectors > 0) {
       if (task.channels <= V::kHeldWeights) {
         unrolled<V::kHeldWeights>([&](auto c) __attribute__((always_inline)) {
-          if (task.channels == c + 1) multiply_narrow<V, c + 1>(task);
+          if (task.channels == c + 1) multiply_narrow<V, Rows, c + 1>(task);
         });
         return;
       }
     }
     const DenseFinish<V, n> finish(task.finish);
     for_row_blocks<V::rows(n)>(task.finish.rows,
-                               [&](auto r, int64_t first) { multiply_dense<V, r, n>(task, finish, first); });
+                               [&](auto r, int64_t first) { multiply_dense<V, Rows, r, n>(task, finish, first); });
   });
+}
+
+template <typename V>
+void dense_rows(const DenseRows& task) {
+  return task.input == nullptr ? dense_rows_at<V, RowsInOrder>(task) : dense_rows_at<V, RowsOfEdges>(task);
 }
 
 }  // namespace

@@ -176,15 +176,19 @@ struct RowFinish {
 /// The most channels of DenseRows: a panel of so many stays in a first-level cache.
 inline constexpr int64_t kMostDenseChannels = 128;
 
-/// y[r] = activation((x[r] @ panel + bias) * scale + shift + residual[r]), for rows one behind the other.
+/// y[r] = activation((x[r] @ panel + bias) * scale + shift + residual[r]), for rows one behind the other. Where `input`
+/// is there, of edges instead: edge e takes x[input[e]] to y[finish.order[slot[e]]].
 ///
 /// `x` has `channels` a row, at most kMostDenseChannels, and `panel` is (channels, width). `finish.channels` are the
-/// outputs: all of the panel's vectors, the last one maybe in part. It has neither sums, order nor slope.
+/// outputs: all of the panel's vectors, the last one maybe in part. It has neither sums nor slope, and its rows are
+/// counted along x or the edges.
 struct DenseRows {
   const float* x;
   int64_t channels;
   const float* panel;
   int64_t width;
+  const int32_t* input = nullptr;
+  const uint16_t* slot = nullptr;
   RowFinish finish;
 };
 
