@@ -41,7 +41,7 @@ struct BlockColumn {
   int32_t batch, x, y;
   int32_t first_block;
   /// Where the set's list of heights has this column: z from `low` to `high`, that of z = 0 at `zero` (or it would be).
-  struct Heights {
+  struct alignas(16) Heights {
     int32_t low = 0, high = -1, zero = 0;
   } heights = {};
 };
