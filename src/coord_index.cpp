@@ -59,11 +59,16 @@ void CoordIndex::sort(std::span<const Coord> coords, const BlockNumbers& numbers
   order_.resize(coords.size());
   cells_.resize(coords.size());
   if (static_cast<size_t>(places) < coords.size()) return sort_copies(coords);
+  // By pointers of this function's own: for all that a compiler knows, a byte that is stored may change the members'.
+  const Block* const blocks = blocks_.data();
+  const uint32_t* const block_of_row = block_of_row_.data();
+  int32_t* const order = order_.data();
+  uint8_t* const cells = cells_.data();
   for (size_t row = 0; row < coords.size(); ++row) {
     const int cell = cell_of(coords[row]);
-    const auto position = static_cast<size_t>(blocks_[block_of_row_[row]].rank(cell));
-    order_[position] = static_cast<int32_t>(row);
-    cells_[position] = static_cast<uint8_t>(cell);
+    const int32_t position = blocks[block_of_row[row]].rank(cell);
+    order[position] = static_cast<int32_t>(row);
+    cells[position] = static_cast<uint8_t>(cell);
   }
 }
 

@@ -77,6 +77,8 @@ class Patterns {
   std::span<const Output> outputs(uint32_t pattern) const noexcept {
     return {outputs_.data() + first_[pattern], outputs_.data() + first_[pattern + 1]};
   }
+  /// Of one pattern, at most.
+  size_t most_outputs() const noexcept { return most_outputs_; }
 
  private:
   void add(const AxisReach::Phase& x_phase, const AxisReach::Phase& y_phase, const AxisReach::Phase& z_phase) {
@@ -92,6 +94,7 @@ class Patterns {
           }
         }
       }
+      most_outputs_ = std::max(most_outputs_, outputs_.size() - first_.back());
       first_.push_back(static_cast<uint32_t>(outputs_.size()));
     }
   }
@@ -99,6 +102,7 @@ class Patterns {
   size_t y_phases_, z_phases_;
   PooledVector<uint32_t> first_;
   PooledVector<Output> outputs_;
+  size_t most_outputs_ = 0;
 };
 
 /// The blocks of outputs that each block of inputs leads to.
@@ -187,26 +191,43 @@ ReachedBlocks::ReachedBlocks(const CoordIndex& source, const Axes<Axis>& axes, c
 class Outputs {
  public:
   Outputs(ReachedBlocks& reached, int64_t expected) : reached_(reached), cells_(reached.blocks().size(), 0) {
-    grow(static_cast<size_t>(expected));
+    reserve(static_cast<size_t>(expected));
   }
 
   /// Makes room for `count` more.
   void reserve(size_t count) {
-    if (count_ + count > coords_.size()) grow(count);
+    if (count_ + count <= coords_.size()) return;
+    const size_t room = std::max(count_ + count, coords_.size() + coords_.size() / 2);
+    coords_.resize(room);
+    numbers_.resize(room);
   }
-  /// Adds the coordinate at a cell of a block where it is not there; there must be room. Whether it is there cannot be
-  /// foreseen: it is written in any case, and counts where it is new.
-  void add(uint32_t number, unsigned cell) {
-    const uint64_t held = cells_[number];
-    const Coord& block = reached_.blocks()[number];
-    coords_[count_] = {block.batch, block.x * Block::kSide + static_cast<int32_t>(cell >> 4),
+  /// Adds outputs, for which there must be room. Holds what changes with each of them in registers: the others are
+  /// lost until `keep`.
+  struct Adder {
+    const Coord* blocks;
+    uint64_t* cells;  // by block
+    Coord* coords;
+    uint32_t* numbers;
+    size_t count;
+
+    /// Adds the coordinate at a cell of a block where it is not there. Whether it is there cannot be foreseen: it is
+    /// written in any case, and counts where it is new.
+    void add(uint32_t number, unsigned cell) {
+      const uint64_t held = cells[number];
+      const Coord& block = blocks[number];
+      coords[count] = {block.batch, block.x * Block::kSide + static_cast<int32_t>(cell >> 4),
                        block.y * Block::kSide + static_cast<int32_t>(cell >> 2 & 3),
                        block.z * Block::kSide + static_cast<int32_t>(cell & 3)};
-    numbers_[count_] = number;
-    count_ += ~held >> cell & 1;
-    cells_[number] = held | uint64_t{1} << cell;
-  }
+      numbers[count] = number;
+      count += ~held >> cell & 1;
+      cells[number] = held | uint64_t{1} << cell;
+    }
+  };
+  Adder adder() { return {reached_.blocks().data(), cells_.data(), coords_.data(), numbers_.data(), count_}; }
+  void keep(const Adder& adder) { count_ = adder.count; }
+
   NumberedCoords take() {
+    if (count_ > 0) check_distinct_count(count_ - 1);
     coords_.resize(count_);
     numbers_.resize(count_);
     return {std::move(coords_),
@@ -214,15 +235,8 @@ class Outputs {
   }
 
  private:
-  void grow(size_t count) {
-    check_distinct_count(count_ + count);
-    const size_t room = std::max(count_ + count, coords_.size() + coords_.size() / 2);
-    coords_.resize(room);
-    numbers_.resize(room);
-  }
-
   ReachedBlocks& reached_;
-  PooledVector<uint64_t> cells_;  // by block
+  PooledVector<uint64_t> cells_;
   PooledVector<Coord> coords_;
   PooledVector<uint32_t> numbers_;
   size_t count_ = 0;
@@ -236,24 +250,32 @@ NumberedCoords merge_by_blocks(const CoordSet& source, const Axes<Axis>& axes, c
   const Patterns patterns(reach);
   ReachedBlocks reached(index, axes, reach, patterns);
   Outputs outputs(reached, source.rows());
-  for (size_t row = 0; row < source.coords().size(); ++row) {
-    const Coord& c = source.coords()[row];
-    const ReachedBlocks::From from = reached.from(index.block_of_row()[row]);
-    const auto found = patterns.outputs(from.pattern + static_cast<uint32_t>(Block::cell(c.x, c.y, c.z)));
-    outputs.reserve(found.size());
-    if (from.inside) {
-      for (const auto [part, cell] : found) outputs.add(reached.number(from, part), cell);
-      continue;
-    }
-    const AxisReach::Place x = reach[0].place(Block::of(c.x)), y = reach[1].place(Block::of(c.y)),
-                           z = reach[2].place(Block::of(c.z));
-    const int64_t y_parts = reach[1].phase(y.phase).parts, z_parts = reach[2].phase(z.phase).parts;
-    for_outputs(axes, static_cast<int64_t>(row), c, operation, [&](const Coord& at) {
-      const int64_t column = (Block::of(at.x) - x.first_block) * y_parts + Block::of(at.y) - y.first_block;
-      const int64_t part = column * z_parts + Block::of(at.z) - z.first_block;
-      outputs.add(reached.number(from, static_cast<uint32_t>(part)),
+  const std::span<const Coord> coords = source.coords();
+  const std::span<const uint32_t> block_of_row = index.block_of_row();
+  constexpr size_t kRowsAtOnce = 256;
+  for (size_t begin = 0; begin < coords.size(); begin += kRowsAtOnce) {
+    const size_t end = std::min(coords.size(), begin + kRowsAtOnce);
+    outputs.reserve((end - begin) * patterns.most_outputs());
+    Outputs::Adder adder = outputs.adder();
+    for (size_t row = begin; row < end; ++row) {
+      const Coord& c = coords[row];
+      const ReachedBlocks::From from = reached.from(block_of_row[row]);
+      if (from.inside) {
+        const uint32_t pattern = from.pattern + static_cast<uint32_t>(Block::cell(c.x, c.y, c.z));
+        for (const auto [part, cell] : patterns.outputs(pattern)) adder.add(reached.number(from, part), cell);
+        continue;
+      }
+      const AxisReach::Place x = reach[0].place(Block::of(c.x)), y = reach[1].place(Block::of(c.y)),
+                             z = reach[2].place(Block::of(c.z));
+      const int64_t y_parts = reach[1].phase(y.phase).parts, z_parts = reach[2].phase(z.phase).parts;
+      for_outputs(axes, static_cast<int64_t>(row), c, operation, [&](const Coord& at) {
+        const int64_t column = (Block::of(at.x) - x.first_block) * y_parts + Block::of(at.y) - y.first_block;
+        const int64_t part = column * z_parts + Block::of(at.z) - z.first_block;
+        adder.add(reached.number(from, static_cast<uint32_t>(part)),
                   static_cast<unsigned>(Block::cell(at.x, at.y, at.z)));
-    });
+      });
+    }
+    outputs.keep(adder);
   }
   return outputs.take();
 }
