@@ -115,24 +115,38 @@ class Ranges {
   uint64_t batches_ = 0, x_ = 0, y_ = 0, z_ = 0;
 };
 
+constexpr size_t kWordsAtOnce = 4;  // of which a bitmap has a multiple
+
+/// Turns words of bits into blocks; how many blocks stand before each word that has some.
+template <typename Of>
+PooledVector<uint32_t> list_blocks(std::span<const uint64_t> held, const Ranges<Of>& ranges,
+                                   PooledVector<Coord>& blocks) {
+  PooledVector<uint32_t> before(held.size());
+  typename Ranges<Of>::Walk walk(ranges);
+  for (size_t first = 0; first < held.size(); first += kWordsAtOnce) {
+    const uint64_t* const words = &held[first];
+    if ((words[0] | words[1] | words[2] | words[3]) == 0) continue;  // as most are
+    for (size_t word = first; word < first + kWordsAtOnce; ++word) {
+      before[word] = static_cast<uint32_t>(blocks.size());
+      for (uint64_t rest = held[word]; rest != 0; rest &= rest - 1) {
+        blocks.push_back(walk.block(word * 64 + static_cast<uint64_t>(std::countr_zero(rest))));
+      }
+    }
+  }
+  return before;
+}
+
 template <typename Of>
 BlockNumbers number_by_bitmap(std::span<const Coord> coords, const Ranges<Of>& ranges, uint64_t places) {
   BlockNumbers numbers;
   numbers.of_row.resize(coords.size());
-  PooledVector<uint64_t> held((places + 63) / 64, 0);
+  PooledVector<uint64_t> held((places / 64 / kWordsAtOnce + 1) * kWordsAtOnce, 0);
   for (size_t row = 0; row < coords.size(); ++row) {
     const uint32_t place = ranges.place(coords[row]);
     numbers.of_row[row] = place;
     held[place >> 6] |= uint64_t{1} << (place & 63);
   }
-  PooledVector<uint32_t> before(held.size());  // how many blocks stand before each word
-  typename Ranges<Of>::Walk walk(ranges);
-  for (size_t word = 0; word < held.size(); ++word) {
-    before[word] = static_cast<uint32_t>(numbers.blocks.size());
-    for (uint64_t rest = held[word]; rest != 0; rest &= rest - 1) {
-      numbers.blocks.push_back(walk.block(word * 64 + static_cast<uint64_t>(std::countr_zero(rest))));
-    }
-  }
+  const PooledVector<uint32_t> before = list_blocks(held, ranges, numbers.blocks);
   number_rows<Of>(coords, numbers, [&](uint32_t place) {
     const uint64_t below = held[place >> 6] & ((uint64_t{1} << (place & 63)) - 1);
     return before[place >> 6] + static_cast<uint32_t>(std::popcount(below));

@@ -2,12 +2,15 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <span>
+#include <type_traits>
 #include <unordered_map>
 
 #include "coord_index.h"
 #include "cpu/cpu_backend.h"
+#include "cpu/scratch.h"
 #include "distinct_coords.h"
 
 namespace lattice::cpu {
@@ -43,12 +46,91 @@ class FindPlace {
   Lanes origin_, voxel_size_;
 };
 
-/// The voxel of a place that fits int32.
-Coord voxel_at(const Lanes& place, int32_t batch) {
+/// The voxel of a place that fits int32; its batch is 0.
+Coord voxel_at(const Lanes& place) {
   const IntLanes truncated = __builtin_convertvector(place, IntLanes);
-  auto voxel = std::bit_cast<Coord>(truncated + (__builtin_convertvector(truncated, Lanes) > place));  // true is -1
-  voxel.batch = batch;
-  return voxel;
+  return std::bit_cast<Coord>(truncated + (__builtin_convertvector(truncated, Lanes) > place));  // true is -1
+}
+
+/// The voxels of points, one behind the other.
+struct FoundVoxels {
+  size_t count = 0;                       // of points that have one
+  int64_t dropped = 0, out_of_range = 0;  // of the others
+};
+
+/// Writes each point's voxel, and which of them it is, or -1, to point_row.
+template <bool HasBatches, bool HasExtent>
+FoundVoxels find_voxels(const float* xyz, int64_t count, const FindPlace& options, const int32_t* batches,
+                        const Triple& extent, Coord* voxels, int32_t* point_row) {
+  const FindPlace find_place = options;  // in registers
+  FoundVoxels found;
+  for (int64_t i = 0; i < count; ++i) {
+    Lanes place;
+    if (!find_place(xyz + i * 3, place)) {
+      ++found.dropped;
+      continue;
+    }
+    Coord voxel = voxel_at(place);
+    if constexpr (HasBatches) voxel.batch = batches[i];
+    if (HasExtent && !lies_inside(voxel, extent)) {
+      ++found.out_of_range;
+      continue;
+    }
+    voxels[found.count] = voxel;
+    point_row[i] = static_cast<int32_t>(found.count++);
+  }
+  return found;
+}
+
+/// to[c] += from[c].
+void add_row(const float* from, int64_t channels, double* to) {
+  using FourDoubles = double __attribute__((vector_size(32)));
+  int64_t c = 0;
+  for (; c + 4 <= channels; c += 4) {
+    Lanes values;
+    FourDoubles sums;
+    std::memcpy(&values, from + c, sizeof(values));
+    std::memcpy(&sums, to + c, sizeof(sums));
+    sums += __builtin_convertvector(values, FourDoubles);
+    std::memcpy(to + c, &sums, sizeof(sums));
+  }
+  for (; c < channels; ++c) to[c] += double{from[c]};
+}
+
+/// Adds the features of each point to those of its voxel, of which it counts the points, up to `most` each; how many
+/// points are left out for it.
+int64_t add_points(const float* from, std::span<const int32_t> point_row, int64_t channels, int64_t most,
+                   int32_t* counts, double* sums) {
+  const auto points = static_cast<int64_t>(point_row.size());
+  int64_t beyond = 0;
+  for (int64_t i = 0; i < points; ++i, from += channels) {
+    if (i + kPointsAhead < points && point_row[static_cast<size_t>(i + kPointsAhead)] >= 0) {
+      __builtin_prefetch(sums + point_row[static_cast<size_t>(i + kPointsAhead)] * channels, 1);
+    }
+    const int64_t row = point_row[static_cast<size_t>(i)];
+    if (row < 0) continue;
+    if (counts[row] == most) {
+      ++beyond;
+      continue;
+    }
+    ++counts[row];
+    add_row(from, channels, sums + row * channels);
+  }
+  return beyond;
+}
+
+/// Writes rows of sums, each divided by its count, if there are counts.
+void reduce(const PooledVector<double>& sums, const int32_t* counts, int64_t channels, float* to) {
+  const double* from = sums.data();
+  for (const double* const end = from + sums.size(); from < end; from += channels, to += channels) {
+    // Most voxels of a scan hold one point; a division takes as long as all else here.
+    const int32_t count = counts == nullptr ? 1 : *counts++;
+    if (count == 1) {
+      for (int64_t c = 0; c < channels; ++c) to[c] = static_cast<float>(from[c]);
+    } else {
+      for (int64_t c = 0; c < channels; ++c) to[c] = static_cast<float>(from[c] / count);
+    }
+  }
 }
 
 /// Keeps the first `most` voxels of each batch, and gives the points of the others row -1; their number.
@@ -82,28 +164,25 @@ Voxels CpuBackend::voxelize(const Tensor& points, const Tensor& features, const 
   const float* xyz = points.data<float>();
   const int32_t* batches = batch.defined() ? batch.data<int32_t>() : nullptr;
   const std::optional<Triple> extent = grid_extent(options);
-  const FindPlace find_place(options);
   PooledVector<int32_t> point_row(static_cast<size_t>(count), -1);
-  int64_t dropped = 0, out_of_range = 0, beyond_voxels = 0, beyond_points = 0;
-  PooledVector<Coord> voxels;  // of the points that have one
-  voxels.reserve(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i) {
-    Lanes place;
-    if (!find_place(xyz + i * 3, place)) {
-      ++dropped;
-      continue;
-    }
-    const Coord voxel = voxel_at(place, batches ? batches[i] : 0);
-    if (extent && !lies_inside(voxel, *extent)) {
-      ++out_of_range;
-      continue;
-    }
-    point_row[static_cast<size_t>(i)] = static_cast<int32_t>(voxels.size());
-    voxels.push_back(voxel);
+  Scratch scratch;
+  auto* const voxels = scratch.take<Coord>(count);
+  const auto find = [&](auto has_batches, auto has_extent) {
+    return find_voxels<has_batches, has_extent>(xyz, count, FindPlace(options), batches, extent.value_or(Triple(0)),
+                                                voxels, point_row.data());
+  };
+  constexpr std::true_type kYes;
+  constexpr std::false_type kNo;
+  const FoundVoxels points_in =
+      batches ? (extent ? find(kYes, kYes) : find(kYes, kNo)) : (extent ? find(kNo, kYes) : find(kNo, kNo));
+  DistinctRows found = DistinctRows::of({voxels, points_in.count});
+  if (points_in.count == point_row.size()) {
+    point_row = std::move(found.of_row);
+  } else {
+    for (int32_t& row : point_row) row = row < 0 ? row : found.of_row[static_cast<size_t>(row)];
   }
-  DistinctRows found = DistinctRows::of(voxels);
-  for (int32_t& row : point_row) row = row < 0 ? row : found.of_row[static_cast<size_t>(row)];
   NumberedCoords coords = std::move(found.distinct);
+  int64_t beyond_voxels = 0;
   if (options.most_voxels) beyond_voxels = keep_first_voxels(*options.most_voxels, coords, point_row);
   const auto rows = static_cast<int64_t>(coords.coords.size());
   const int64_t channels = features.size(1);
@@ -111,33 +190,15 @@ Voxels CpuBackend::voxelize(const Tensor& points, const Tensor& features, const 
   PooledVector<int32_t> counts(static_cast<size_t>(rows), 0);
   PooledVector<double> sums(static_cast<size_t>(rows * channels), 0.0);
   const int64_t most_points = options.most_points.value_or(-1);
-  const float* from = features.data<float>();
-  for (int64_t i = 0; i < count; ++i, from += channels) {
-    if (i + kPointsAhead < count && point_row[static_cast<size_t>(i + kPointsAhead)] >= 0) {
-      __builtin_prefetch(&sums[static_cast<size_t>(point_row[static_cast<size_t>(i + kPointsAhead)] * channels)], 1);
-    }
-    const int32_t row = point_row[static_cast<size_t>(i)];
-    if (row < 0) continue;
-    if (counts[static_cast<size_t>(row)] == most_points) {
-      ++beyond_points;
-      continue;
-    }
-    ++counts[static_cast<size_t>(row)];
-    for (int64_t c = 0; c < channels; ++c) sums[static_cast<size_t>(row * channels + c)] += double{from[c]};
-  }
+  const int64_t beyond_points =
+      add_points(features.data<float>(), point_row, channels, most_points, counts.data(), sums.data());
   Tensor reduced = Tensor::empty(DType::f32, {rows, channels});
-  float* to = reduced.mutable_data<float>();
-  for (int64_t row = 0; row < rows; ++row) {
-    const double divisor = options.reduction == Reduction::mean ? counts[static_cast<size_t>(row)] : 1;
-    for (int64_t c = 0; c < channels; ++c) {
-      to[row * channels + c] = static_cast<float>(sums[static_cast<size_t>(row * channels + c)] / divisor);
-    }
-  }
+  reduce(sums, options.reduction == Reduction::mean ? counts.data() : nullptr, channels, reduced.mutable_data<float>());
   return {.tensor = SparseTensor(CoordSet::make(std::move(coords), 1, extent), std::move(reduced)),
           .point_row = std::move(point_row),
           .counts = std::move(counts),
-          .dropped = dropped,
-          .out_of_range = out_of_range,
+          .dropped = points_in.dropped,
+          .out_of_range = points_in.out_of_range,
           .beyond_voxels = beyond_voxels,
           .beyond_points = beyond_points};
 }
