@@ -11,59 +11,54 @@
 namespace lattice::cpu {
 namespace {
 
-using Piece = TiledRelation::Piece;
+using TileEdges = TiledRelation::TileEdges;
 
 /// Row i*K + k comes from input i through tap k and nothing else. Outputs stand tap by tap, so that nearly every tile
 /// has a single run: position p holds the edge of tap p / N and input p % N.
-PooledVector<Piece> one_edge_a_row(int64_t input_rows, int64_t taps, PooledVector<int32_t>& order, Workers& workers) {
+PooledVector<TileEdges> one_edge_a_row(int64_t input_rows, int64_t taps, PooledVector<int32_t>& order,
+                                       Workers& workers) {
   const int64_t rows = input_rows * taps;
   order.resize(static_cast<size_t>(rows));
-  PooledVector<Piece> pieces = pieces_for(rows);
-  workers.for_each(static_cast<int64_t>(pieces.size()), [&](int64_t index) {
-    Piece& piece = pieces[static_cast<size_t>(index)];
-    piece.run_begin.push_back(0);
-    piece.edge_begin.push_back(0);
-    const int64_t piece_last = std::min(rows, (index + 1) * kTilesAPiece * kTileRows);
-    for (int64_t first = index * kTilesAPiece * kTileRows; first < piece_last; first += kTileRows) {
-      const int64_t last = std::min(piece_last, first + kTileRows);
-      for (int64_t position = first; position < last;) {
-        const int64_t tap = position / input_rows;
-        const int64_t end = std::min(last, (tap + 1) * input_rows);
-        piece.runs.push_back({static_cast<int32_t>(tap), static_cast<int32_t>(end - position)});
-        for (; position < end; ++position) {
-          const int64_t input = position - tap * input_rows;
-          order[static_cast<size_t>(position)] = static_cast<int32_t>(input * taps + tap);
-          piece.input.push_back(static_cast<int32_t>(input));
-          piece.slot.push_back(static_cast<uint16_t>(position - first));
-        }
+  PooledVector<TileEdges> tiles = tiles_for(rows);
+  workers.for_each(static_cast<int64_t>(tiles.size()), [&](int64_t index) {
+    TileEdges& tile = tiles[static_cast<size_t>(index)];
+    const int64_t first = index * kTileRows, last = std::min(rows, first + kTileRows);
+    tile.input.reserve(static_cast<size_t>(last - first));
+    tile.slot.reserve(static_cast<size_t>(last - first));
+    for (int64_t position = first; position < last;) {
+      const int64_t tap = position / input_rows;
+      const int64_t end = std::min(last, (tap + 1) * input_rows);
+      tile.runs.push_back({static_cast<int32_t>(tap), static_cast<int32_t>(end - position)});
+      for (; position < end; ++position) {
+        const int64_t input = position - tap * input_rows;
+        order[static_cast<size_t>(position)] = static_cast<int32_t>(input * taps + tap);
+        tile.input.push_back(static_cast<int32_t>(input));
+        tile.slot.push_back(static_cast<uint16_t>(position - first));
       }
-      piece.run_begin.push_back(static_cast<int64_t>(piece.runs.size()));
-      piece.edge_begin.push_back(static_cast<int64_t>(piece.input.size()));
     }
   });
-  return pieces;
+  return tiles;
 }
 
 }  // namespace
 
 TiledRelation::TiledRelation(RelationKind kind, int64_t input_rows, int64_t taps, PooledVector<int32_t> order,
-                             PooledVector<Piece> pieces, bool taps_never_meet)
+                             PooledVector<TileEdges> tiles, bool taps_never_meet)
     : Relation(kind, input_rows, static_cast<int64_t>(order.size()), taps),
       order_(std::move(order)),
-      pieces_(std::move(pieces)),
+      tiles_(std::move(tiles)),
       taps_never_meet_(taps_never_meet) {
-  for (const Piece& piece : pieces_) edges_ += piece.edge_begin.back();
+  for (const TileEdges& tile : tiles_) edges_ += static_cast<int64_t>(tile.input.size());
 }
 
 TiledRelation::Tile TiledRelation::tile(int64_t index) const noexcept {
-  const Piece& piece = pieces_[static_cast<size_t>(index / kTilesAPiece)];
-  const auto at = static_cast<size_t>(index % kTilesAPiece);
+  const TileEdges& tile = tiles_[static_cast<size_t>(index)];
   const int64_t first = index * kTileRows;
   return {.order = {order_.data() + first, static_cast<size_t>(std::min(kTileRows, output_rows() - first))},
-          .runs = {piece.runs.data() + piece.run_begin[at], piece.runs.data() + piece.run_begin[at + 1]},
-          .input = piece.input.data() + piece.edge_begin[at],
-          .slot = piece.slot.data() + piece.edge_begin[at],
-          .edges = piece.edge_begin[at + 1] - piece.edge_begin[at]};
+          .runs = tile.runs,
+          .input = tile.input.data(),
+          .slot = tile.slot.data(),
+          .edges = static_cast<int64_t>(tile.input.size())};
 }
 
 EdgeList TiledRelation::edge_list() const {
@@ -97,10 +92,7 @@ EdgeList TiledRelation::edge_list() const {
 int64_t TiledRelation::nbytes() const {
   const auto bytes = [](const auto& vector) { return static_cast<int64_t>(vector.size() * sizeof(vector[0])); };
   int64_t sum = bytes(order_);
-  for (const Piece& piece : pieces_) {
-    sum +=
-        bytes(piece.runs) + bytes(piece.input) + bytes(piece.slot) + bytes(piece.run_begin) + bytes(piece.edge_begin);
-  }
+  for (const TileEdges& tile : tiles_) sum += bytes(tile.runs) + bytes(tile.input) + bytes(tile.slot);
   return sum;
 }
 
@@ -111,20 +103,20 @@ std::shared_ptr<const TiledRelation> build_relation(RelationKind kind, const Coo
   const bool one_edge = kind == RelationKind::pointwise || kind == RelationKind::generative ||
                         (kind == RelationKind::transposed && !merges);
   PooledVector<int32_t> order;
-  PooledVector<Piece> pieces;
+  PooledVector<TileEdges> tiles;
   if (one_edge) {
-    pieces = one_edge_a_row(source.rows(), geometry.taps(), order, workers);
+    tiles = one_edge_a_row(source.rows(), geometry.taps(), order, workers);
   } else {
     const std::span<const int32_t> sorted_rows = target.index().order();
     order.assign(sorted_rows.begin(), sorted_rows.end());
-    pieces = inverse != nullptr && is_worth_turning(*inverse)
-                 ? turn_round(*inverse, target, workers)
-                 : search_edges(TapRule::of(kind, geometry), source, target, merges, kernels, workers);
+    tiles = inverse != nullptr && is_worth_turning(*inverse)
+                ? turn_round(*inverse, target, workers)
+                : search_edges(TapRule::of(kind, geometry), source, target, merges, kernels, workers);
   }
   const bool transposes = kind == RelationKind::transposed || kind == RelationKind::target_transposed;
   const bool taps_never_meet = one_edge || geometry.taps() == 1 || (transposes && geometry.taps_never_meet());
   return std::allocate_shared<const TiledRelation>(PoolAllocator<TiledRelation>(), kind, source.rows(), geometry.taps(),
-                                                   std::move(order), std::move(pieces), taps_never_meet);
+                                                   std::move(order), std::move(tiles), taps_never_meet);
 }
 
 }  // namespace lattice::cpu

@@ -15,10 +15,6 @@ namespace lattice::cpu {
 // decodings of packed weights; 2048 are faster by 2 % yet on a cache of 2 MiB, but leave two threads unequal shares.
 inline constexpr int64_t kTileRows = 1024;
 
-// Tiles that one task searches: enough to pay for the binary searches with which it starts, few enough that a scan
-// gives every thread several tasks. Does not show in any result.
-inline constexpr int64_t kTilesAPiece = 2;
-
 /// A relation in the form that the convolution executes: output rows in tiles, and for each tile one run of edges for
 /// each tap that touches it. Output rows stand in an order of their own, sorted by place, so that a tile's inputs are
 /// near.
@@ -27,14 +23,12 @@ class TiledRelation final : public Relation {
   /// Where several inputs meet an output through one tap, there are several runs of it.
   using Run = TapRun;
 
-  /// Consecutive tiles. What each thread found stays where it wrote it: a copy into one array would double the memory
+  /// The edges of a tile. What each thread found stays where it wrote it: a copy into one array would double the memory
   /// of the largest relations.
-  struct Piece {
-    PooledVector<Run> runs;            // by tile, tap
-    PooledVector<int32_t> input;       // by run: input row of each edge
-    PooledVector<uint16_t> slot;       // and its output's position within the tile
-    PooledVector<int64_t> run_begin;   // tiles + 1: first run of each tile
-    PooledVector<int64_t> edge_begin;  // tiles + 1: first edge of each tile
+  struct TileEdges {
+    PooledVector<Run> runs;       // by tap
+    PooledVector<int32_t> input;  // by run: input row of each edge
+    PooledVector<uint16_t> slot;  // and its output's position within the tile
   };
 
   /// One tile, as the convolution reads it.
@@ -46,10 +40,10 @@ class TiledRelation final : public Relation {
     int64_t edges;
   };
 
-  /// `order` is the output row at each position: tile t covers positions t*kTileRows and on. Every piece but the last
-  /// has kTilesAPiece tiles. `taps_never_meet`: no output has two edges.
+  /// `order` is the output row at each position: tile t covers positions t*kTileRows and on. `taps_never_meet`: no
+  /// output has two edges.
   TiledRelation(RelationKind kind, int64_t input_rows, int64_t taps, PooledVector<int32_t> order,
-                PooledVector<Piece> pieces, bool taps_never_meet);
+                PooledVector<TileEdges> tiles, bool taps_never_meet);
 
   int64_t edges() const override { return edges_; }
   EdgeList edge_list() const override;
@@ -57,15 +51,20 @@ class TiledRelation final : public Relation {
 
   /// Whether every output has one edge, neither more nor less.
   bool has_one_edge_a_row() const noexcept { return taps_never_meet_ && edges_ == output_rows(); }
-  int64_t tile_count() const noexcept { return (output_rows() + kTileRows - 1) / kTileRows; }
+  int64_t tile_count() const noexcept { return static_cast<int64_t>(tiles_.size()); }
   Tile tile(int64_t index) const noexcept;
 
  private:
   PooledVector<int32_t> order_;
-  PooledVector<Piece> pieces_;
+  PooledVector<TileEdges> tiles_;
   int64_t edges_ = 0;
   bool taps_never_meet_;
 };
+
+/// The room for the tiles of a relation of `rows` outputs.
+inline PooledVector<TiledRelation::TileEdges> tiles_for(int64_t rows) {
+  return PooledVector<TiledRelation::TileEdges>(static_cast<size_t>((rows + kTileRows - 1) / kTileRows));
+}
 
 /// Builds the edges from `source` to `target` (see Backend::relate).
 std::shared_ptr<const TiledRelation> build_relation(RelationKind kind, const CoordSet& source, const CoordSet& target,

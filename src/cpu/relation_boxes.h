@@ -163,7 +163,7 @@ class BoxSearch {
     if (group.x != column_x_ || group.y != column_y_ || group.batch != column_batch_) enter_column(group);
     rows_.gather(source_, columns_, first_height_of_box(stencil_, group), box_);
     const BoxTable::Pattern* const patterns = table_.patterns() + stencil_.first_pattern(group.x, group.y, group.z);
-    const PieceWriter::Lists lists = sink.lists();
+    const TileWriter::Lists lists = sink.lists();
     const bool all_copies = sink.all_copies();
     if (stencil_.own_tap() >= 0) lists.add_own(stencil_.own_tap(), group.first - tile_first, group.first, group.last);
     for (int64_t position = group.first; position < group.last; ++position) {

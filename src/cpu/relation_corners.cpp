@@ -95,7 +95,7 @@ void CornerSearch::enter_column(const OutputGroup& group) {
 
 void CornerSearch::search_batch(EdgeSink& sink) {
   if (groups_ == 0) return;
-  const PieceWriter::Lists lists = sink.lists();
+  const TileWriter::Lists lists = sink.lists();
   if (stencil_.own_tap() >= 0) {
     lists.add_own(stencil_.own_tap(), batch_.outputs[0].slot, first_position_, first_position_ + rows_);
   }

@@ -54,7 +54,7 @@ class CornerSearch {
   static constexpr size_t kMostGroups = 32;
   static constexpr int64_t kMostRows = 256;
 
-  /// What a thread keeps from piece to piece.
+  /// What a thread keeps from tile to tile.
   struct Batch {
     std::array<BoxColumns, kMostGroups> columns;
     std::array<CornerOutputs, kMostGroups> outputs;

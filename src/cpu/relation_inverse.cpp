@@ -38,7 +38,8 @@ bool is_worth_turning(const TiledRelation& relation) {
   return relation.taps() <= kAlways && tiles_of(relation.input_rows()) * relation.taps() <= relation.edges() + kAlways;
 }
 
-PooledVector<TiledRelation::Piece> turn_round(const TiledRelation& relation, const CoordSet& target, Workers& workers) {
+PooledVector<TiledRelation::TileEdges> turn_round(const TiledRelation& relation, const CoordSet& target,
+                                                  Workers& workers) {
   const std::span<const int32_t> order = target.index().order();
   PooledVector<int32_t> positions(order.size());  // by row
   constexpr int64_t kRowsABlock = 16384;
@@ -51,7 +52,7 @@ PooledVector<TiledRelation::Piece> turn_round(const TiledRelation& relation, con
   const auto taps = static_cast<size_t>(relation.taps());
   const auto tiles = static_cast<size_t>(tiles_of(target.rows()));
   const int64_t parts = workers.threads();
-  // By part, new tile and tap: how many edges, and then where in its piece the next one goes.
+  // By part, new tile and tap: how many edges, and then where in its tile the next one goes.
   PooledVector<PooledVector<uint32_t>> next(static_cast<size_t>(parts), PooledVector<uint32_t>(tiles * taps, 0));
   const auto for_part = [&](int64_t part, const auto& visit) {
     for_edges(relation, relation.tile_count() * part / parts, relation.tile_count() * (part + 1) / parts,
@@ -65,36 +66,30 @@ PooledVector<TiledRelation::Piece> turn_round(const TiledRelation& relation, con
   workers.for_each(parts,
                    [&](int64_t part) { for_part(part, [](size_t, uint32_t& count, uint16_t, int32_t) { ++count; }); });
 
-  PooledVector<TiledRelation::Piece> pieces = pieces_for(target.rows());
-  workers.for_each(static_cast<int64_t>(pieces.size()), [&](int64_t index) {
-    TiledRelation::Piece& piece = pieces[static_cast<size_t>(index)];
-    piece.run_begin.push_back(0);
-    piece.edge_begin.push_back(0);
+  PooledVector<TiledRelation::TileEdges> turned = tiles_for(target.rows());
+  workers.for_each(static_cast<int64_t>(tiles), [&](int64_t index) {
+    TiledRelation::TileEdges& tile = turned[static_cast<size_t>(index)];
     uint32_t edges = 0;
-    const size_t last = std::min(tiles, static_cast<size_t>((index + 1) * kTilesAPiece));
-    for (auto tile = static_cast<size_t>(index * kTilesAPiece); tile < last; ++tile) {
-      for (size_t tap = 0; tap < taps; ++tap) {
-        const uint32_t first = edges;
-        for (PooledVector<uint32_t>& of_part : next) edges += std::exchange(of_part[tile * taps + tap], edges);
-        if (edges != first) piece.runs.push_back({static_cast<int32_t>(tap), static_cast<int32_t>(edges - first)});
+    for (size_t tap = 0; tap < taps; ++tap) {
+      const uint32_t first = edges;
+      for (PooledVector<uint32_t>& of_part : next) {
+        edges += std::exchange(of_part[static_cast<size_t>(index) * taps + tap], edges);
       }
-      piece.run_begin.push_back(static_cast<int64_t>(piece.runs.size()));
-      piece.edge_begin.push_back(edges);
+      if (edges != first) tile.runs.push_back({static_cast<int32_t>(tap), static_cast<int32_t>(edges - first)});
     }
-    piece.runs.shrink_to_fit();
-    piece.input.resize(edges);
-    piece.slot.resize(edges);
+    tile.runs.shrink_to_fit();
+    tile.input.resize(edges);
+    tile.slot.resize(edges);
   });
 
   workers.for_each(parts, [&](int64_t part) {
     for_part(part, [&](size_t tile, uint32_t& at, uint16_t slot, int32_t input_row) {
-      TiledRelation::Piece& piece = pieces[tile / kTilesAPiece];
-      piece.input[at] = input_row;
-      piece.slot[at] = slot;
+      turned[tile].input[at] = input_row;
+      turned[tile].slot[at] = slot;
       ++at;
     });
   });
-  return pieces;
+  return turned;
 }
 
 }  // namespace lattice::cpu

@@ -14,9 +14,9 @@
 namespace lattice::cpu {
 namespace {
 
-using Piece = TiledRelation::Piece;
+using TileEdges = TiledRelation::TileEdges;
 
-/// Walks the groups of the positions first .. last-1, a tile at a time.
+/// Walks the groups of the positions first .. last-1.
 template <typename Search>
 void for_groups(const CoordIndex& target, int64_t first, int64_t last, const Search& search) {
   const std::span<const Block> blocks = target.blocks();
@@ -101,36 +101,28 @@ class PlaceSearch {
 };
 
 template <typename MakeSearch>
-PooledVector<Piece> search_tiles(const MakeSearch& make_search, const CoordIndex& source, const CoordIndex& target,
-                                 int64_t taps, bool all_copies, Workers& workers) {
+PooledVector<TileEdges> search_tiles(const MakeSearch& make_search, const CoordIndex& source, const CoordIndex& target,
+                                     int64_t taps, bool all_copies, Workers& workers) {
   const auto rows = static_cast<int64_t>(target.order().size());
-  PooledVector<Piece> pieces = pieces_for(rows);
-  workers.for_each(static_cast<int64_t>(pieces.size()), [&](int64_t index) {
+  PooledVector<TileEdges> tiles = tiles_for(rows);
+  workers.for_each(static_cast<int64_t>(tiles.size()), [&](int64_t index) {
     auto search = make_search();
-    static thread_local PieceWriter::Scratch scratch;
-    PieceWriter writer(taps, source.first_rows(), scratch);
+    static thread_local TileWriter::Scratch scratch;
+    TileWriter writer(taps, source.first_rows(), scratch);
     EdgeSink sink(source, all_copies, writer);
-    const int64_t end = std::min(rows, (index + 1) * kTilesAPiece * kTileRows);
-    for (int64_t first = index * kTilesAPiece * kTileRows; first < end; first += kTileRows) {
-      for_groups(target, first, std::min(end, first + kTileRows),
-                 [&](const OutputGroup& group) { search.search(group, first, sink); });
-      search.end_tile(sink);
-      writer.end_tile();
-    }
-    pieces[static_cast<size_t>(index)] = writer.take();
+    const int64_t first = index * kTileRows;
+    for_groups(target, first, std::min(rows, first + kTileRows),
+               [&](const OutputGroup& group) { search.search(group, first, sink); });
+    search.end_tile(sink);
+    tiles[static_cast<size_t>(index)] = writer.take();
   });
-  return pieces;
+  return tiles;
 }
 
 }  // namespace
 
-PooledVector<Piece> pieces_for(int64_t rows) {
-  constexpr int64_t kRows = kTilesAPiece * kTileRows;
-  return PooledVector<Piece>(static_cast<size_t>((rows + kRows - 1) / kRows));
-}
-
-PooledVector<Piece> search_edges(const TapRule& rule, const CoordSet& source, const CoordSet& target, bool all_copies,
-                                 const Kernels& kernels, Workers& workers) {
+PooledVector<TileEdges> search_edges(const TapRule& rule, const CoordSet& source, const CoordSet& target,
+                                     bool all_copies, const Kernels& kernels, Workers& workers) {
   const CoordIndex& inputs = source.index();
   const CoordIndex& outputs = target.index();
   const int64_t taps = rule.size.x * rule.size.y * rule.size.z;

@@ -10,10 +10,7 @@ namespace lattice::cpu {
 
 /// Finds the edges that `rule` makes from `source` to `target`. A look-up finds an input's first copy, or with
 /// `all_copies` every one.
-PooledVector<TiledRelation::Piece> search_edges(const TapRule& rule, const CoordSet& source, const CoordSet& target,
-                                                bool all_copies, const Kernels& kernels, Workers& workers);
-
-/// The room for the pieces of a relation of `rows` outputs.
-PooledVector<TiledRelation::Piece> pieces_for(int64_t rows);
+PooledVector<TiledRelation::TileEdges> search_edges(const TapRule& rule, const CoordSet& source, const CoordSet& target,
+                                                    bool all_copies, const Kernels& kernels, Workers& workers);
 
 }  // namespace lattice::cpu

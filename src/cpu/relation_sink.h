@@ -13,10 +13,10 @@ namespace lattice::cpu {
 /// Where a search leaves what it finds: edges from places of the source, each of which may stand for several rows.
 class EdgeSink {
  public:
-  EdgeSink(const CoordIndex& source, bool all_copies, PieceWriter& writer)
+  EdgeSink(const CoordIndex& source, bool all_copies, TileWriter& writer)
       : source_(source), all_copies_(all_copies && source.has_duplicates()), writer_(writer) {}
 
-  PieceWriter::Lists lists() noexcept { return writer_.lists(); }
+  TileWriter::Lists lists() noexcept { return writer_.lists(); }
   /// Whether add_copies() must follow what is added to the lists.
   bool all_copies() const noexcept { return all_copies_; }
 
@@ -39,7 +39,7 @@ class EdgeSink {
  private:
   const CoordIndex& source_;
   bool all_copies_;
-  PieceWriter& writer_;
+  TileWriter& writer_;
 };
 
 /// Consecutive outputs in sorted order within one block.

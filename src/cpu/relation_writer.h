@@ -12,15 +12,14 @@
 
 namespace lattice::cpu {
 
-/// Writes one piece of a relation, tile by tile; a tile's edges may come in any order of taps. Inputs are given by
-/// their rank (see CoordIndex), which becomes the row of the first copy at the end of a tile, when many can be looked
-/// up at once.
-class PieceWriter {
+/// Writes a tile of a relation; its edges may come in any order of taps. Inputs are given by their rank (see
+/// CoordIndex), which becomes the row of the first copy at the end, when many can be looked up at once.
+class TileWriter {
  public:
   /// Taps that get a list each, which an edge is appended to; more would leave the caches, so edges are sorted then.
   static constexpr int64_t kMostLists = 512;
 
-  /// The lists of all taps; no (tap, slot) twice within a tile.
+  /// The lists of all taps; no (tap, slot) twice.
   struct Lists {
     uint32_t* next;  // by tap: where its next edge goes
     int32_t* ranks;
@@ -40,22 +39,16 @@ class PieceWriter {
     }
   };
 
-  /// What a thread keeps from piece to piece: memory that has grown to the largest.
+  /// What a thread keeps from tile to tile: memory that has grown to the largest.
   class Scratch {
-    friend PieceWriter;
+    friend TileWriter;
     PooledVector<uint32_t> next;
     PooledVector<int32_t> ranks;   // kTileRows a tap
     PooledVector<uint16_t> slots;  // the same
-    PooledVector<int32_t> input;   // of the piece
-    PooledVector<uint16_t> slot;
   };
 
-  PieceWriter(int64_t taps, std::span<const int32_t> first_rows, Scratch& scratch)
+  TileWriter(int64_t taps, std::span<const int32_t> first_rows, Scratch& scratch)
       : first_rows_(first_rows), scratch_(scratch) {
-    piece_.run_begin.push_back(0);
-    piece_.edge_begin.push_back(0);
-    scratch_.input.clear();
-    scratch_.slot.clear();
     scratch_.next.clear();
     if (taps > kMostLists) return;
     for (size_t tap = 0; tap < static_cast<size_t>(taps); ++tap) scratch_.next.push_back(begin_of(tap));
@@ -74,38 +67,30 @@ class PieceWriter {
     sorted_.push_back({tap, copy, static_cast<uint16_t>(slot), row});
   }
 
-  void end_tile() {
+  /// The tile; nothing may be added afterwards.
+  TiledRelation::TileEdges take() {
     std::sort(sorted_.begin(), sorted_.end(), [](const Edge& a, const Edge& b) {
       return std::tie(a.tap, a.copy, a.slot) < std::tie(b.tap, b.copy, b.slot);
     });
+    reserve();
     auto next = sorted_.begin();
-    PooledVector<int32_t>& input = scratch_.input;
     for (size_t tap = 0; tap < scratch_.next.size(); ++tap) {
-      const uint32_t first = begin_of(tap), last = std::exchange(scratch_.next[tap], first);
+      const uint32_t first = begin_of(tap), last = scratch_.next[tap];
       if (first != last) {
-        piece_.runs.push_back({static_cast<int32_t>(tap), static_cast<int32_t>(last - first)});
+        tile_.runs.push_back({static_cast<int32_t>(tap), static_cast<int32_t>(last - first)});
         const int32_t* const ranks = scratch_.ranks.data();
-        const size_t end = input.size();
-        input.resize(end + (last - first));
-        std::transform(ranks + first, ranks + last, input.data() + end,
+        const size_t end = tile_.input.size();
+        tile_.input.resize(end + (last - first));
+        std::transform(ranks + first, ranks + last, tile_.input.data() + end,
                        [this](int32_t rank) { return first_rows_[static_cast<size_t>(rank)]; });
         const uint16_t* const slots = scratch_.slots.data();
-        scratch_.slot.insert(scratch_.slot.end(), slots + first, slots + last);
+        tile_.slot.insert(tile_.slot.end(), slots + first, slots + last);
       }
       while (next != sorted_.end() && static_cast<size_t>(next->tap) == tap) next = append_run(next);
     }
     while (next != sorted_.end()) next = append_run(next);
-    sorted_.clear();
-    piece_.run_begin.push_back(static_cast<int64_t>(piece_.runs.size()));
-    piece_.edge_begin.push_back(static_cast<int64_t>(input.size()));
-  }
-
-  /// The piece; nothing may be added afterwards.
-  TiledRelation::Piece take() {
-    piece_.runs.shrink_to_fit();
-    piece_.input = scratch_.input;
-    piece_.slot = scratch_.slot;
-    return std::move(piece_);
+    tile_.runs.shrink_to_fit();
+    return std::move(tile_);
   }
 
  private:
@@ -116,13 +101,20 @@ class PieceWriter {
   };
   using Edges = PooledVector<Edge>;
 
+  void reserve() {
+    size_t edges = sorted_.size();
+    for (size_t tap = 0; tap < scratch_.next.size(); ++tap) edges += scratch_.next[tap] - begin_of(tap);
+    tile_.input.reserve(edges);
+    tile_.slot.reserve(edges);
+  }
+
   Edges::iterator append_run(Edges::iterator first) {
     const auto last = std::find_if(
         first, sorted_.end(), [&](const Edge& edge) { return edge.tap != first->tap || edge.copy != first->copy; });
-    piece_.runs.push_back({first->tap, static_cast<int32_t>(last - first)});
+    tile_.runs.push_back({first->tap, static_cast<int32_t>(last - first)});
     for (; first != last; ++first) {
-      scratch_.input.push_back(first->input);
-      scratch_.slot.push_back(first->slot);
+      tile_.input.push_back(first->input);
+      tile_.slot.push_back(first->slot);
     }
     return last;
   }
@@ -131,7 +123,7 @@ class PieceWriter {
 
   std::span<const int32_t> first_rows_;
   Scratch& scratch_;
-  TiledRelation::Piece piece_;
+  TiledRelation::TileEdges tile_;
   Edges sorted_;
 };
 
