@@ -46,6 +46,7 @@ void CornerTable::add_pattern(Stencil::AxisTaps xs, Stencil::AxisTaps ys, Stenci
           const int32_t tap = stencil_->tap(x, y, z);
           const int block =
               (x.cell / Block::kSide - x0) << 2 | (y.cell / Block::kSide - y0) << 1 | (z.cell / Block::kSide - z0);
+          one_block_ = one_block_ && block == 0;
           if (tap != stencil_->own_tap()) {
             taps_.push_back(CornerTap::of(Block::cell(x.cell, y.cell, z.cell), block, tap));
           }
@@ -105,6 +106,7 @@ void CornerSearch::search_batch(EdgeSink& sink) {
                .taps = table_.taps(),
                .box_x = stencil_.blocks()[0],
                .box_y = stencil_.blocks()[1],
+               .one_block = table_.one_block(),
                .outputs = batch_.outputs.data(),
                .count = static_cast<int64_t>(groups_),
                .blocks = batch_.blocks.data(),

@@ -23,6 +23,8 @@ class CornerTable {
   const uint32_t* taps() const noexcept { return taps_.data(); }
   /// Taps of an output, at most.
   size_t most_taps() const noexcept { return most_taps_; }
+  /// Whether no output reads more than one block, as 2x2x2 at stride 2.
+  bool one_block() const noexcept { return one_block_; }
 
  private:
   explicit CornerTable(const Stencil& stencil) : stencil_(&stencil) {}
@@ -32,6 +34,7 @@ class CornerTable {
   PooledVector<CornerPattern> patterns_;
   PooledVector<uint32_t> taps_;
   size_t most_taps_ = 0;
+  bool one_block_ = true;
 };
 
 /// Blocks of outputs are gathered in batches and each step is taken for all of a batch, so that a step's loads do not

@@ -264,7 +264,7 @@ struct RandomSearch {
   std::vector<std::vector<uint8_t>> output_cells;
   std::vector<CornerOutputs> outputs;
 
-  RandomSearch(Random& random, uint32_t emptiness, int64_t box_x, int64_t box_y) {
+  RandomSearch(Random& random, uint32_t emptiness, int64_t box_x, int64_t box_y, uint32_t corner_blocks) {
     const auto below = [&](uint32_t bound) { return static_cast<uint32_t>(random.next() % bound); };
     for (uint32_t block = 0; block < kBlocks; ++block) {
       uint64_t held = ~uint64_t{0};
@@ -295,7 +295,8 @@ struct RandomSearch {
       pattern.first = static_cast<uint32_t>(taps.size());
       const uint32_t count = below(kTaps + 1);
       for (uint32_t tap = 0; tap < count; ++tap) {
-        taps.push_back(CornerTap::of(static_cast<int>(below(64)), static_cast<int>(below(8)), static_cast<int>(tap)));
+        taps.push_back(
+            CornerTap::of(static_cast<int>(below(64)), static_cast<int>(below(corner_blocks)), static_cast<int>(tap)));
       }
       pattern.vectors = std::max(1U, (count + 15) / 16);
       pattern.last_lanes = (1U << (count - (pattern.vectors - 1) * 16)) - 1;
@@ -348,7 +349,8 @@ TEST_P(EveryIsaThatFindsEdges, FindsThoseOfAPlainSearch) {
   for (int round = 0; round < 60; ++round) {
     const auto emptiness = static_cast<uint32_t>(round % 5);  // from full blocks to blocks of four cells
     const int64_t box_x = 1 + round % 4, box_y = 1 + round / 4 % 4;
-    RandomSearch search(random, emptiness, box_x, box_y);
+    const bool one_block = round % 3 == 0;
+    RandomSearch search(random, emptiness, box_x, box_y, one_block ? 1 : 8);
     const size_t most = 5 * 8 * RandomSearch::kTaps + 16;
     std::vector<uint32_t> blocks(most), edges(most), next;
     for (uint32_t tap = 0; tap < RandomSearch::kTaps; ++tap) next.push_back(tap * RandomSearch::kListRoom);
@@ -361,6 +363,7 @@ TEST_P(EveryIsaThatFindsEdges, FindsThoseOfAPlainSearch) {
                           .taps = search.taps.data(),
                           .box_x = box_x,
                           .box_y = box_y,
+                          .one_block = one_block,
                           .outputs = search.outputs.data(),
                           .count = static_cast<int64_t>(search.outputs.size()),
                           .blocks = blocks.data(),

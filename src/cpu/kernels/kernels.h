@@ -254,6 +254,7 @@ struct EdgeSearch {
   const int32_t* source_first;   ///< by block, the rank of its first place
   const uint32_t* taps;          ///< as CornerTap has them, by vectors of 16
   int64_t box_x, box_y;          ///< blocks of the box on x and y
+  bool one_block;                ///< each pattern reads one block, the first of its corner
   CornerOutputs* outputs;
   int64_t count;
   uint32_t *blocks, *edges;  ///< scratch for 16 values more than there are edges

@@ -42,19 +42,38 @@ inline void store_first(uint32_t* to, __m512i v, int count) {
   if (count > 8) _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 8), _mm512_extracti64x4_epi64(v, 1));
 }
 
+/// Of a corner's eight blocks: their numbers, and their cells.
+struct Corner {
+  __m512i numbers, cells;
+};
+
+/// `box` is that of the outputs.
+inline Corner corner_of(const EdgeSearch& task, const __m512i* box, const CornerOutputs& outputs,
+                        const CornerPattern& pattern) {
+  const __m512i places = _mm512_loadu_si512(pattern.blocks);
+  const __m512i numbers = _mm512_mask_blend_epi32(_mm512_test_epi32_mask(places, _mm512_set1_epi32(32)),
+                                                  _mm512_permutex2var_epi32(box[0], places, box[1]),
+                                                  _mm512_permutex2var_epi32(box[2], places, box[3]));
+  return {numbers, corner_cells(task.source_cells, outputs, pattern)};
+}
+
+/// The same where only the first block is read.
+inline Corner one_block_of(const EdgeSearch& task, const CornerOutputs& outputs, const CornerPattern& pattern) {
+  const int32_t number = outputs.box[pattern.blocks[0]];
+  return {_mm512_set1_epi32(number), _mm512_set1_epi64(static_cast<int64_t>(task.source_cells[number]))};
+}
+
 /// Fills task.blocks and task.edges; how many edges there are.
-inline int64_t look_up_taps(const EdgeSearch& task) {
+template <bool OneBlock>
+int64_t look_up_taps(const EdgeSearch& task) {
   uint32_t *blocks = task.blocks, *edges = task.edges;
   for (const CornerOutputs* outputs = task.outputs; outputs < task.outputs + task.count; ++outputs) {
     const __m512i box[4] = {_mm512_loadu_si512(outputs->box), _mm512_loadu_si512(outputs->box + 16),
                             _mm512_loadu_si512(outputs->box + 32), _mm512_loadu_si512(outputs->box + 48)};
     for (int64_t i = 0; i < outputs->count; ++i) {
       const CornerPattern& pattern = outputs->patterns[outputs->cells[i]];
-      const __m512i corner = _mm512_loadu_si512(pattern.blocks);
-      const __m512i block_numbers = _mm512_mask_blend_epi32(_mm512_test_epi32_mask(corner, _mm512_set1_epi32(32)),
-                                                            _mm512_permutex2var_epi32(box[0], corner, box[1]),
-                                                            _mm512_permutex2var_epi32(box[2], corner, box[3]));
-      const __m512i cells = corner_cells(task.source_cells, *outputs, pattern);
+      const auto [numbers, cells] =
+          OneBlock ? one_block_of(task, *outputs, pattern) : corner_of(task, box, *outputs, pattern);
       const __m512i slot = _mm512_set1_epi32(static_cast<int>((outputs->slot + i) << CornerTap::kSlotBit));
       const uint32_t* const pattern_taps = task.taps + pattern.first;
       const uint32_t vectors = pattern.vectors, last_lanes = pattern.last_lanes;
@@ -65,7 +84,7 @@ inline int64_t look_up_taps(const EdgeSearch& task) {
         const __mmask16 found =
             _mm512_mask_test_epi32_mask(static_cast<__mmask16>(vector + 1 < vectors ? 0xFFFFU : last_lanes),
                                         _mm512_rorv_epi32(half, taps), _mm512_set1_epi32(1));
-        const __m512i block = _mm512_permutexvar_epi32(_mm512_srli_epi32(taps, CornerTap::kBlockBit), block_numbers);
+        const __m512i block = _mm512_permutexvar_epi32(_mm512_srli_epi32(taps, CornerTap::kBlockBit), numbers);
         const int count = __builtin_popcount(found);
         store_first(blocks, _mm512_maskz_compress_epi32(found, block), count);
         store_first(edges, _mm512_maskz_compress_epi32(found, _mm512_or_si512(taps, slot)), count);
@@ -95,7 +114,7 @@ inline void append_edges(const EdgeSearch& task, int64_t count) {
 
 inline void find_corner_edges(const EdgeSearch& task) {
   for (int64_t i = 0; i < task.count; ++i) gather_box(task, task.outputs[i]);
-  append_edges(task, look_up_taps(task));
+  append_edges(task, task.one_block ? look_up_taps<true>(task) : look_up_taps<false>(task));
 }
 
 }  // namespace
