@@ -79,6 +79,9 @@ class Patterns {
   }
   /// Of one pattern, at most.
   size_t most_outputs() const noexcept { return most_outputs_; }
+  /// Whether each input has one output: only_output() of its pattern.
+  bool have_one_output() const noexcept { return most_outputs_ == 1 && outputs_.size() + 1 == first_.size(); }
+  Output only_output(uint32_t pattern) const noexcept { return outputs_[pattern]; }
 
  private:
   void add(const AxisReach::Phase& x_phase, const AxisReach::Phase& y_phase, const AxisReach::Phase& z_phase) {
@@ -252,6 +255,7 @@ NumberedCoords merge_by_blocks(const CoordSet& source, const Axes<Axis>& axes, c
   Outputs outputs(reached, source.rows());
   const std::span<const Coord> coords = source.coords();
   const std::span<const uint32_t> block_of_row = index.block_of_row();
+  const bool have_one_output = patterns.have_one_output();
   constexpr size_t kRowsAtOnce = 256;
   for (size_t begin = 0; begin < coords.size(); begin += kRowsAtOnce) {
     const size_t end = std::min(coords.size(), begin + kRowsAtOnce);
@@ -262,7 +266,12 @@ NumberedCoords merge_by_blocks(const CoordSet& source, const Axes<Axis>& axes, c
       const ReachedBlocks::From from = reached.from(block_of_row[row]);
       if (from.inside) {
         const uint32_t pattern = from.pattern + static_cast<uint32_t>(Block::cell(c.x, c.y, c.z));
-        for (const auto [part, cell] : patterns.outputs(pattern)) adder.add(reached.number(from, part), cell);
+        const auto add = [&](const Patterns::Output& to) { adder.add(reached.number(from, to.part), to.cell); };
+        if (have_one_output) {
+          add(patterns.only_output(pattern));
+        } else {
+          for (const Patterns::Output& to : patterns.outputs(pattern)) add(to);
+        }
         continue;
       }
       const AxisReach::Place x = reach[0].place(Block::of(c.x)), y = reach[1].place(Block::of(c.y)),
