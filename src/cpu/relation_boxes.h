@@ -2,7 +2,9 @@
 
 #include <array>
 #include <bit>
+#include <cstdint>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "cpu/relation_sink.h"

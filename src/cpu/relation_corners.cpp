@@ -1,7 +1,6 @@
 #include "cpu/relation_corners.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace lattice::cpu {
 namespace {

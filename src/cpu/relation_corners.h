@@ -1,7 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <optional>
+#include <span>
 
 #include "cpu/kernels/kernels.h"
 #include "cpu/relation_sink.h"

@@ -151,67 +151,77 @@ TEST_P(EveryIsa, FinishesRows) {
   }
 }
 
-/// Small integers and halves, so that everything is exact in any order, with or without fusing. `of_edges`: of rows
-/// that stand anywhere.
-void check_dense_rows(const Kernels& k, bool of_edges) {
-  Random random(5);
+/// Rows of a product; `of_edges`: that stand anywhere.
+struct DenseShape {
+  int64_t channels, width, outs, stride, residual_stride;
+  bool of_edges = false;
+};
+
+/// Small integers and halves, so that everything is exact in any order, with or without fusing.
+void check_dense_rows(const Kernels& k, Random& random, const DenseShape& shape) {
+  const auto [channels, width, outs, stride, residual_stride, of_edges] = shape;
   const auto fill = [&](std::vector<float>& values) {
     for (float& value : values) value = static_cast<float>(static_cast<int>(random.next() % 17) - 8) / 2;
   };
+  const auto rows = static_cast<int64_t>(random.next() % kMostRows);
+  const bool is_affine = random.next() % 2 == 0, has_residual = random.next() % 2 == 0;
+  const Negative negative = random.next() % 2 == 0 ? Negative::zeroed : Negative::kept;
+  RandomEdges edges(random, rows, std::max<int64_t>(rows, 1), 0);
+  std::vector<int32_t> order(static_cast<size_t>(rows));
+  for (size_t r = 0; r < order.size(); ++r) order[r] = static_cast<int32_t>((r + 3) % order.size());
+  // No more than what may be read, so that a sanitizer sees what is read beyond.
+  const auto sized = [](int64_t size) { return std::vector<float>(static_cast<size_t>(size)); };
+  std::vector<float> x = sized(rows * channels), panel = sized(channels * width), bias = sized(outs),
+                     scale = sized(outs), shift = sized(outs), residual = sized(rows * residual_stride),
+                     y = sized(rows * stride);
+  for (auto* values : {&x, &panel, &bias, &scale, &shift, &residual, &y}) fill(*values);
+  if (rows > 0) x[0] = std::numeric_limits<float>::quiet_NaN();  // must reach every output of its row
+  std::vector<float> expected = y;
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto edge = static_cast<size_t>(r);
+    const int64_t from = of_edges ? edges.input[edge] : r, to = of_edges ? order[edges.slot[edge]] : r;
+    for (int64_t n = 0; n < outs; ++n) {
+      const auto at = static_cast<size_t>(n);
+      float sum = 0;
+      for (int64_t c = 0; c < channels; ++c) {
+        sum += x[static_cast<size_t>(from * channels + c)] * panel[static_cast<size_t>(c * width + n)];
+      }
+      if (is_affine) sum = (sum + bias[at]) * scale[at] + shift[at];
+      if (has_residual) sum += residual[static_cast<size_t>(to * residual_stride + n)];
+      if (negative == Negative::zeroed && sum < 0) sum = 0;
+      expected[static_cast<size_t>(to * stride + n)] = sum;
+    }
+  }
+  k.dense_rows({.x = x.data(),
+                .channels = channels,
+                .panel = panel.data(),
+                .width = width,
+                .input = of_edges ? edges.input.data() : nullptr,
+                .slot = of_edges ? edges.slot.data() : nullptr,
+                .finish = {.order = of_edges ? order.data() : nullptr,
+                           .rows = rows,
+                           .channels = outs,
+                           .bias = is_affine ? bias.data() : nullptr,
+                           .scale = is_affine ? scale.data() : nullptr,
+                           .shift = is_affine ? shift.data() : nullptr,
+                           .residual = has_residual ? residual.data() : nullptr,
+                           .residual_stride = residual_stride,
+                           .negative = negative,
+                           .y = y.data(),
+                           .stride = stride}});
+  for (size_t i = 0; i < y.size(); ++i) {
+    ASSERT_TRUE(y[i] == expected[i] || (std::isnan(y[i]) && std::isnan(expected[i])))
+        << channels << " channels, width " << width << ", " << i << ": " << y[i] << ", not " << expected[i];
+  }
+}
+
+void check_dense_rows(const Kernels& k, bool of_edges) {
+  Random random(5);
   for (int64_t channels = 1; channels <= kMostDenseChannels; channels += channels < 20 ? 1 : 27) {
     for (int64_t width = k.lanes; width <= k.panel_width; width += k.lanes) {
       const auto outs = width - static_cast<int64_t>(random.next() % static_cast<uint64_t>(k.lanes));
-      const auto rows = static_cast<int64_t>(random.next() % kMostRows);
-      const int64_t stride = outs + static_cast<int64_t>(random.next() % 3), residual_stride = outs + 1;
-      const bool is_affine = random.next() % 2 == 0, has_residual = random.next() % 2 == 0;
-      const Negative negative = random.next() % 2 == 0 ? Negative::zeroed : Negative::kept;
-      RandomEdges edges(random, rows, std::max<int64_t>(rows, 1), 0);
-      std::vector<int32_t> order(static_cast<size_t>(rows));
-      for (size_t r = 0; r < order.size(); ++r) order[r] = static_cast<int32_t>((r + 3) % order.size());
-      // No more than what may be read, so that a sanitizer sees what is read beyond.
-      const auto sized = [](int64_t size) { return std::vector<float>(static_cast<size_t>(size)); };
-      std::vector<float> x = sized(rows * channels), panel = sized(channels * width), bias = sized(outs),
-                         scale = sized(outs), shift = sized(outs), residual = sized(rows * residual_stride),
-                         y = sized(rows * stride);
-      for (auto* values : {&x, &panel, &bias, &scale, &shift, &residual, &y}) fill(*values);
-      if (rows > 0) x[0] = std::numeric_limits<float>::quiet_NaN();  // must reach every output of its row
-      std::vector<float> expected = y;
-      for (int64_t r = 0; r < rows; ++r) {
-        const auto edge = static_cast<size_t>(r);
-        const int64_t from = of_edges ? edges.input[edge] : r, to = of_edges ? order[edges.slot[edge]] : r;
-        for (int64_t n = 0; n < outs; ++n) {
-          const auto at = static_cast<size_t>(n);
-          float sum = 0;
-          for (int64_t c = 0; c < channels; ++c) {
-            sum += x[static_cast<size_t>(from * channels + c)] * panel[static_cast<size_t>(c * width + n)];
-          }
-          if (is_affine) sum = (sum + bias[at]) * scale[at] + shift[at];
-          if (has_residual) sum += residual[static_cast<size_t>(to * residual_stride + n)];
-          if (negative == Negative::zeroed && sum < 0) sum = 0;
-          expected[static_cast<size_t>(to * stride + n)] = sum;
-        }
-      }
-      k.dense_rows({.x = x.data(),
-                    .channels = channels,
-                    .panel = panel.data(),
-                    .width = width,
-                    .input = of_edges ? edges.input.data() : nullptr,
-                    .slot = of_edges ? edges.slot.data() : nullptr,
-                    .finish = {.order = of_edges ? order.data() : nullptr,
-                               .rows = rows,
-                               .channels = outs,
-                               .bias = is_affine ? bias.data() : nullptr,
-                               .scale = is_affine ? scale.data() : nullptr,
-                               .shift = is_affine ? shift.data() : nullptr,
-                               .residual = has_residual ? residual.data() : nullptr,
-                               .residual_stride = residual_stride,
-                               .negative = negative,
-                               .y = y.data(),
-                               .stride = stride}});
-      for (size_t i = 0; i < y.size(); ++i) {
-        ASSERT_TRUE(y[i] == expected[i] || (std::isnan(y[i]) && std::isnan(expected[i])))
-            << channels << " channels, width " << width << ", " << i << ": " << y[i] << ", not " << expected[i];
-      }
+      const int64_t stride = outs + static_cast<int64_t>(random.next() % 3);
+      check_dense_rows(k, random, {channels, width, outs, stride, outs + 1, of_edges});
     }
   }
 }
@@ -222,6 +232,12 @@ TEST_P(EveryIsa, MakesDenseRows) {
 
 TEST_P(EveryIsa, MakesDenseRowsOfEdges) {
   check_dense_rows(kernels(), true);
+}
+
+TEST_P(EveryIsa, MakesDenseRowsOfFourChannels) {
+  Random random(6);
+  const int64_t lanes = kernels().lanes;
+  for (int i = 0; i < 100; ++i) check_dense_rows(kernels(), random, {4, (3 + lanes) / lanes * lanes, 4, 4, 4});
 }
 
 TEST_P(EveryIsa, WidensEverySixteenBitPattern) {

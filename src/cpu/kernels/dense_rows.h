@@ -118,6 +118,44 @@ template <typename V, typename Rows, int Channels>
   }
 }
 
+/// Rows of four channels to rows of four, as many at once as a vector holds.
+template <typename V>
+[[gnu::noinline]] void multiply_fours(const DenseRows& task) {
+  using Vector = typename V::Vector;
+  const RowFinish& finish = task.finish;
+  Vector weights[4];
+  unrolled<4>([&](auto c) __attribute__((always_inline)) { weights[c] = V::repeat_four(task.panel + c * task.width); });
+  const bool is_affine = finish.bias != nullptr, is_zeroed = finish.negative == Negative::zeroed;
+  const auto repeat = [is_affine](const float* from) { return is_affine ? V::repeat_four(from) : V::broadcast(0); };
+  const Vector bias = repeat(finish.bias), scale = repeat(finish.scale), shift = repeat(finish.shift);
+  const auto multiply = [&](const Vector& x, const auto& load_residual) __attribute__((always_inline)) {
+    Vector sum = V::multiply(V::template spread_in_fours<0>(x), weights[0]);
+    unrolled<3>([&](auto c) __attribute__((always_inline)) {
+      sum = V::multiply_add(V::template spread_in_fours<c + 1>(x), weights[c + 1], sum);
+    });
+    if (is_affine) sum = V::add(V::multiply(V::add(sum, bias), scale), shift);
+    if (finish.residual != nullptr) sum = V::add(sum, load_residual());
+    return is_zeroed ? V::zero_below(sum) : sum;
+  };
+  const int64_t count = finish.rows * 4;
+  int64_t at = 0;
+  for (; at + V::kLanes <= count; at += V::kLanes) {
+    V::store(finish.y + at, multiply(V::load(task.x + at), [&] { return V::load(finish.residual + at); }));
+  }
+  if (at == count) return;
+  const auto lanes = V::first_lanes(count - at);
+  V::store(finish.y + at, multiply(V::load(task.x + at, lanes), [&] { return V::load(finish.residual + at, lanes); }),
+           lanes);
+}
+
+/// Whether multiply_fours() makes the rows of a task.
+template <typename V>
+bool are_fours(const DenseRows& task) {
+  const RowFinish& finish = task.finish;
+  return task.input == nullptr && task.channels == 4 && finish.channels == 4 && finish.stride == 4 &&
+         (finish.residual == nullptr || finish.residual_stride == 4);
+}
+
 template <typename V, typename Rows>
 void dense_rows_at(const DenseRows& task) {
   for_vectors<V>(task.width, [&](auto n) {
@@ -137,6 +175,9 @@ void dense_rows_at(const DenseRows& task) {
 
 template <typename V>
 void dense_rows(const DenseRows& task) {
+  if constexpr (requires { V::repeat_four; }) {
+    if (are_fours<V>(task)) return multiply_fours<V>(task);
+  }
   return task.input == nullptr ? dense_rows_at<V, RowsInOrder>(task) : dense_rows_at<V, RowsOfEdges>(task);
 }
 

@@ -34,6 +34,13 @@ struct Avx2 {
   /// Zero for what is below it; NaN stays.
   static Vector zero_below(Vector v) { return _mm256_max_ps(_mm256_setzero_ps(), v); }
   static Vector multiply_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
+  /// Four values in every four lanes.
+  static Vector repeat_four(const float* from) { return _mm256_broadcast_ps(reinterpret_cast<const __m128*>(from)); }
+  /// Of every four lanes, lane I in all four.
+  template <int I>
+  static Vector spread_in_fours(Vector v) {
+    return _mm256_permute_ps(v, I * 0x55);
+  }
 
   using Ints = __m256i;
   static Ints zero_ints() { return _mm256_setzero_si256(); }

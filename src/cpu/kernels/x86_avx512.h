@@ -36,6 +36,13 @@ struct Avx512 {
   /// Zero for what is below it; NaN stays.
   static Vector zero_below(Vector v) { return _mm512_max_ps(_mm512_setzero_ps(), v); }
   static Vector multiply_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+  /// Four values in every four lanes.
+  static Vector repeat_four(const float* from) { return _mm512_broadcast_f32x4(_mm_loadu_ps(from)); }
+  /// Of every four lanes, lane I in all four.
+  template <int I>
+  static Vector spread_in_fours(Vector v) {
+    return _mm512_permute_ps(v, I * 0x55);
+  }
 
   using Ints = __m512i;
   static Ints zero_ints() { return _mm512_setzero_si512(); }

@@ -101,6 +101,13 @@ inline __m512 _mm512_max_ps(__m512 a, __m512 b) {
 inline __m512i _mm512_madd_epi16(__m512i a, __m512i b) {
   return simde_mm512_madd_epi16(a, b);
 }
+inline __m512 _mm512_broadcast_f32x4(__m128 four) {
+  return vector_of<__m512, float>([&](size_t i) { return lane_of<float>(four, i % 4); });
+}
+inline __m512 _mm512_permute_ps(__m512 v, int lanes) {
+  return vector_of<__m512, float>(
+      [&](size_t i) { return lane_of<float>(v, i / 4 * 4 + static_cast<size_t>(lanes >> i % 4 * 2 & 3)); });
+}
 struct __m512bh {
   uint16_t lanes[32];
 };
