@@ -29,9 +29,7 @@ int cell_of(const Coord& c) {
 
 CoordIndex::CoordIndex(std::span<const Coord> coords) : CoordIndex(coords, BlockNumbers::of(coords)) {}
 
-CoordIndex::CoordIndex(std::span<const Coord> coords, BlockNumbers numbers)
-    : block_of_row_(std::move(numbers.of_row)), block_cells_(std::move(numbers.cells)) {
-  block_cells_.push_back(0);  // of the empty block
+CoordIndex::CoordIndex(std::span<const Coord> coords, BlockNumbers numbers) : block_of_row_(std::move(numbers.of_row)) {
   sort(coords, numbers);
   list_heights();
   place_columns();
@@ -41,13 +39,15 @@ void CoordIndex::sort(std::span<const Coord> coords, const BlockNumbers& numbers
   const Coord* previous = nullptr;
   int32_t places = 0;
   blocks_.reserve(numbers.blocks.size() + 1);
+  block_cells_.reserve(numbers.blocks.size() + 1);
   block_first_.reserve(numbers.blocks.size() + 1);
   for (size_t number = 0; number < numbers.blocks.size(); ++number) {
     const Coord& at = numbers.blocks[number];
     if (previous == nullptr || at.y != previous->y || at.x != previous->x || at.batch != previous->batch) {
       columns_.push_back({.batch = at.batch, .x = at.x, .y = at.y, .first_block = static_cast<int32_t>(number)});
     }
-    const uint64_t cells = block_cells_[number];
+    const uint64_t cells = numbers.cells[number];
+    block_cells_.push_back(cells);
     blocks_.push_back({.cells = cells, .z = at.z, .first = places, .rows = rows_of(cells)});
     block_first_.push_back(places);
     places += std::popcount(cells);
@@ -55,6 +55,7 @@ void CoordIndex::sort(std::span<const Coord> coords, const BlockNumbers& numbers
   }
   columns_.push_back({.batch = -1, .x = 0, .y = 0, .first_block = static_cast<int32_t>(blocks_.size())});
   blocks_.push_back({.first = places});
+  block_cells_.push_back(0);
   block_first_.push_back(places);
   order_.resize(coords.size());
   cells_.resize(coords.size());

@@ -27,11 +27,11 @@ namespace {
 constexpr bool kKeeps = !kMemoryIsWatched;
 
 constexpr size_t kLine = 64, kPage = 4096, kHugePage = size_t{2} << 20;
-constexpr size_t kSteps = 8;                      // classes for each power of two
-constexpr size_t kLargerClasses = kSteps;         // a kept block serves what is smaller by up to a half
-constexpr size_t kMostHeadless = kSteps * kLine;  // up to here classes are lines, and serve their own size alone
-constexpr size_t kMostSmall = size_t{32} << 10;   // above it, classes are whole pages
-constexpr size_t kMostBytes = size_t{1} << 47;    // more than a process can address
+constexpr size_t kSteps = 8;                     // classes for each power of two
+constexpr size_t kLargerClasses = kSteps;        // a kept block serves what is smaller by up to a half
+constexpr size_t kMostHeadless = 4 * kLine;      // up to here classes are lines, and serve their own size alone
+constexpr size_t kMostSmall = size_t{32} << 10;  // above it, classes are whole pages
+constexpr size_t kMostBytes = size_t{1} << 47;   // more than a process can address
 // Large blocks in use and kept ones with pages stay together below the most that was in use at once and a sixth more,
 // which spares a network its page faults from the second run on, or 16 MiB more, which spares a scan's relations
 // theirs; the addresses of kept ones stay below some times that.
@@ -302,6 +302,9 @@ Head* take_medium(size_t bytes) noexcept {
   const size_t wanted = class_of(bytes);
   for (size_t at = wanted; at <= wanted + kLargerClasses && at < kSmallClasses; ++at) {
     if (void* const kept = pool.small[at].take(); kept != nullptr) return new (kept) Head{bytes_of(at)};
+  }
+  if (wanted + kLargerClasses >= kSmallClasses) {  // a little less than what was large before
+    if (LargeHead* const kept = pool.large.take(bytes); kept != nullptr) return kept;
   }
   void* const block = system_block(kLine, bytes_of(wanted));
   if (block == nullptr) return nullptr;

@@ -23,8 +23,7 @@ PooledVector<TileEdges> one_edge_a_row(int64_t input_rows, int64_t taps, PooledV
   workers.for_each(static_cast<int64_t>(tiles.size()), [&](int64_t index) {
     TileEdges& tile = tiles[static_cast<size_t>(index)];
     const int64_t first = index * kTileRows, last = std::min(rows, first + kTileRows);
-    tile.input.reserve(static_cast<size_t>(last - first));
-    tile.slot.reserve(static_cast<size_t>(last - first));
+    reserve_tile(tile, last - first, last - first);
     for (int64_t position = first; position < last;) {
       const int64_t tap = position / input_rows;
       const int64_t end = std::min(last, (tap + 1) * input_rows);

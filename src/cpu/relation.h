@@ -66,6 +66,14 @@ inline PooledVector<TiledRelation::TileEdges> tiles_for(int64_t rows) {
   return PooledVector<TiledRelation::TileEdges>(static_cast<size_t>((rows + kTileRows - 1) / kTileRows));
 }
 
+/// Makes room for the edges of a tile of `rows` outputs: as much as a full tile of the like would take, so that what a
+/// relation takes of the memory pool does not hang on how many rows its last tile has.
+inline void reserve_tile(TiledRelation::TileEdges& tile, int64_t edges, int64_t rows) {
+  const auto room = static_cast<size_t>(rows > 0 ? edges * kTileRows / rows : 0);
+  tile.input.reserve(room);
+  tile.slot.reserve(room);
+}
+
 /// Builds the edges from `source` to `target` (see Backend::relate).
 std::shared_ptr<const TiledRelation> build_relation(RelationKind kind, const CoordSet& source, const CoordSet& target,
                                                     const ConvGeometry& geometry, const TiledRelation* inverse,

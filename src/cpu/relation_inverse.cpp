@@ -78,6 +78,7 @@ PooledVector<TiledRelation::TileEdges> turn_round(const TiledRelation& relation,
       if (edges != first) tile.runs.push_back({static_cast<int32_t>(tap), static_cast<int32_t>(edges - first)});
     }
     tile.runs.shrink_to_fit();
+    reserve_tile(tile, edges, std::min(kTileRows, target.rows() - index * kTileRows));
     tile.input.resize(edges);
     tile.slot.resize(edges);
   });

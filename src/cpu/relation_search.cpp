@@ -110,11 +110,10 @@ PooledVector<TileEdges> search_tiles(const MakeSearch& make_search, const CoordI
     static thread_local TileWriter::Scratch scratch;
     TileWriter writer(taps, source.first_rows(), scratch);
     EdgeSink sink(source, all_copies, writer);
-    const int64_t first = index * kTileRows;
-    for_groups(target, first, std::min(rows, first + kTileRows),
-               [&](const OutputGroup& group) { search.search(group, first, sink); });
+    const int64_t first = index * kTileRows, last = std::min(rows, first + kTileRows);
+    for_groups(target, first, last, [&](const OutputGroup& group) { search.search(group, first, sink); });
     search.end_tile(sink);
-    tiles[static_cast<size_t>(index)] = writer.take();
+    tiles[static_cast<size_t>(index)] = writer.take(last - first);
   });
   return tiles;
 }

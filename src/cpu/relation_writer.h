@@ -67,12 +67,12 @@ class TileWriter {
     sorted_.push_back({tap, copy, static_cast<uint16_t>(slot), row});
   }
 
-  /// The tile; nothing may be added afterwards.
-  TiledRelation::TileEdges take() {
+  /// The tile, of so many outputs; nothing may be added afterwards.
+  TiledRelation::TileEdges take(int64_t rows) {
     std::sort(sorted_.begin(), sorted_.end(), [](const Edge& a, const Edge& b) {
       return std::tie(a.tap, a.copy, a.slot) < std::tie(b.tap, b.copy, b.slot);
     });
-    reserve();
+    reserve_tile(tile_, edges(), rows);
     auto next = sorted_.begin();
     for (size_t tap = 0; tap < scratch_.next.size(); ++tap) {
       const uint32_t first = begin_of(tap), last = scratch_.next[tap];
@@ -101,11 +101,10 @@ class TileWriter {
   };
   using Edges = PooledVector<Edge>;
 
-  void reserve() {
+  int64_t edges() const {
     size_t edges = sorted_.size();
     for (size_t tap = 0; tap < scratch_.next.size(); ++tap) edges += scratch_.next[tap] - begin_of(tap);
-    tile_.input.reserve(edges);
-    tile_.slot.reserve(edges);
+    return static_cast<int64_t>(edges);
   }
 
   Edges::iterator append_run(Edges::iterator first) {
