@@ -71,10 +71,12 @@ class CoordIndex {
   /// The columns that hold something; one more at the end, empty, whose `first_block` is the number of blocks.
   std::span<const BlockColumn> columns() const noexcept { return columns_; }
   /// The column at a block's place; the empty one where there is none.
-  const BlockColumn& column_at(int64_t batch, int64_t x, int64_t y) const noexcept {
-    return columns_[column_grid_.empty() ? hashed_column(batch, x, y) : grid_column(batch, x, y)];
+  const BlockColumn& column_at(int64_t batch, int64_t x, int64_t y) const {
+    const BlockColumn* found = nullptr;
+    for_columns(batch, x, 1, y, 1, [&found](int, int, const BlockColumn& column) { found = &column; });
+    return *found;
   }
-  /// Calls visit(i, j, column) for the places at x + i, y + j, as column_at() finds them.
+  /// Calls visit(i, j, column) for the columns at x + i, y + j.
   template <typename Visit>
   void for_columns(int64_t batch, int64_t x, int count_x, int64_t y, int count_y, const Visit& visit) const {
     const BlockColumn *const columns = columns_.data(), &empty = columns_.back();
@@ -139,12 +141,6 @@ class CoordIndex {
   void place_columns();
   void hash_columns();
 
-  size_t grid_column(int64_t batch, int64_t x, int64_t y) const noexcept {
-    const auto at_batch = static_cast<uint64_t>(batch - grid_low_.batch), at_x = static_cast<uint64_t>(x - grid_low_.x),
-               at_y = static_cast<uint64_t>(y - grid_low_.y);
-    if (at_batch >= grid_size_[0] || at_x >= grid_size_[1] || at_y >= grid_size_[2]) return columns_.size() - 1;
-    return static_cast<size_t>(column_grid_[(at_batch * grid_size_[1] + at_x) * grid_size_[2] + at_y]);
-  }
   size_t hashed_column(int64_t batch, int64_t x, int64_t y) const noexcept {
     for (size_t slot = hash(batch, x, y);; slot = (slot + 1) & (column_table_.size() - 1)) {
       const auto column = static_cast<size_t>(column_table_[slot]);

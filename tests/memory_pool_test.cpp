@@ -73,6 +73,18 @@ TEST_F(MemoryPool, a_block_serves_the_next_request_of_its_size) {
   }
 }
 
+// Over the borders between how blocks are kept, too.
+TEST_F(MemoryPool, a_block_serves_what_is_somewhat_smaller) {
+  if (!kKeeps) GTEST_SKIP() << "a sanitizer sees every block's own end";
+  using Sizes = std::pair<size_t, size_t>;
+  for (const auto& [larger, smaller] : {Sizes{500, 300}, Sizes{3000, 2000}, Sizes{33 << 10, 30 << 10},
+                                        Sizes{40 << 10, 24 << 10}, Sizes{3 * kMiB, 2 * kMiB}}) {
+    const void* const kept = Block(larger).get();
+    EXPECT_EQ(Block(smaller).get(), kept) << larger << ", " << smaller;
+    release_memory();
+  }
+}
+
 TEST_F(MemoryPool, waste_is_an_eighth_and_a_line) {
   for (size_t bytes = 1; bytes < 8 * kMiB; bytes = bytes * 17 / 16 + 1) {
     const size_t before = memory_in_use();

@@ -259,8 +259,7 @@ void convolve_tiles(int64_t output_rows, const PanelWeight& weight, const LayerP
   const auto panel_count = static_cast<int64_t>(weight.panels().size());
   const int64_t block_panels = product.block_panels();
   const int64_t blocks = (panel_count + block_panels - 1) / block_panels;
-  const int64_t tiles = (output_rows + kTileRows - 1) / kTileRows;
-  workers.for_each(tiles * blocks, [&](int64_t task) {
+  workers.for_each(tiles_of(output_rows) * blocks, [&](int64_t task) {
     const TiledRelation::Tile tile = tile_at(task / blocks);
     const auto rows = static_cast<int64_t>(tile.order.size());
     // Blocks of equal numbers of panels, so that none is left with a single narrow one.
@@ -319,21 +318,21 @@ Tensor CpuBackend::convolve_edges(const Tensor& x, const TiledRelation& relation
   const int64_t out_channels = weight.out_channels();
   Tensor y = output_tensor(epilogue.columns, x.dtype(), relation.output_rows(), out_channels);
   const Finisher finisher(epilogue, kernels_, out_channels, y);
-  workers_.for_each(relation.tile_count(), [&](int64_t index) {
-    const TiledRelation::Tile tile = relation.tile(index);
+  const auto panels = static_cast<int64_t>(weights.panels().size());
+  workers_.for_each(relation.tile_count() * panels, [&](int64_t task) {
+    const TiledRelation::Tile tile = relation.tile(task / panels);
+    const Panel& panel = weights.panels()[static_cast<size_t>(task % panels)];
     int64_t edge = 0;
     for (const auto& [tap, count] : tile.runs) {
-      for (const Panel& panel : weights.panels()) {
-        RowFinish finish = finisher.rows(0, count, panel.first, std::min(panel.width, out_channels - panel.first));
-        finish.order = tile.order.data();
-        kernels_.dense_rows({.x = x.data<float>(),
-                             .channels = weight.in_channels(),
-                             .panel = weights.floats(tap, panel),
-                             .width = panel.width,
-                             .input = tile.input + edge,
-                             .slot = tile.slot + edge,
-                             .finish = finish});
-      }
+      RowFinish finish = finisher.rows(0, count, panel.first, std::min(panel.width, out_channels - panel.first));
+      finish.order = tile.order.data();
+      kernels_.dense_rows({.x = x.data<float>(),
+                           .channels = weight.in_channels(),
+                           .panel = weights.floats(tap, panel),
+                           .width = panel.width,
+                           .input = tile.input + edge,
+                           .slot = tile.slot + edge,
+                           .finish = finish});
       edge += count;
     }
   });

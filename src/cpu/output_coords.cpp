@@ -227,10 +227,12 @@ class Outputs {
     }
   };
   Adder adder() { return {reached_.blocks().data(), cells_.data(), coords_.data(), numbers_.data(), count_}; }
-  void keep(const Adder& adder) { count_ = adder.count; }
+  void keep(const Adder& adder) {
+    count_ = adder.count;
+    if (count_ > 0) check_distinct_count(count_ - 1);
+  }
 
   NumberedCoords take() {
-    if (count_ > 0) check_distinct_count(count_ - 1);
     coords_.resize(count_);
     numbers_.resize(count_);
     return {std::move(coords_),

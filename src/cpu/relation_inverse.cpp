@@ -12,10 +12,6 @@
 namespace lattice::cpu {
 namespace {
 
-int64_t tiles_of(int64_t rows) {
-  return (rows + kTileRows - 1) / kTileRows;
-}
-
 /// Calls visit(new output row, old slot's row, tap) for the edges of the tiles first .. last-1.
 template <typename Visit>
 void for_edges(const TiledRelation& relation, int64_t first, int64_t last, const Visit& visit) {

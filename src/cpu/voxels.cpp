@@ -60,9 +60,8 @@ struct FoundVoxels {
 
 /// Writes each point's voxel, and which of them it is, or -1, to point_row.
 template <bool HasBatches, bool HasExtent>
-FoundVoxels find_voxels(const float* xyz, int64_t count, const FindPlace& options, const int32_t* batches,
+FoundVoxels find_voxels(const float* xyz, int64_t count, FindPlace find_place, const int32_t* batches,
                         const Triple& extent, Coord* voxels, int32_t* point_row) {
-  const FindPlace find_place = options;  // in registers
   FoundVoxels found;
   for (int64_t i = 0; i < count; ++i) {
     Lanes place;

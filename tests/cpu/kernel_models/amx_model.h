@@ -65,8 +65,9 @@ inline void _tile_stored(int tile, void* to, int64_t stride) {
   }
 }
 
-/// sums += a @ b, where a's bytes have a sign and b's, in quads of rows, have none.
-inline void _tile_dpbsud(int sums, int left, int right) {
+/// sum = product(sum, row of a, b, column) for every sum of a tile, of 4 bytes each.
+template <typename Sum, typename Product>
+void tile_product(int sums, int left, int right, const Product& product) {
   TileModel& c = configured_tile(sums);
   const TileModel& a = configured_tile(left);
   const TileModel& b = configured_tile(right);
@@ -74,40 +75,37 @@ inline void _tile_dpbsud(int sums, int left, int right) {
   tile_fault_unless(c.rows == a.rows && a.row_bytes == 4 * b.rows && c.row_bytes == b.row_bytes);
   for (int row = 0; row < c.rows; ++row) {
     for (int column = 0; column < c.row_bytes / 4; ++column) {
-      uint32_t sum;
+      Sum sum;
       std::memcpy(&sum, c.bytes[row] + 4 * column, 4);
-      for (int k = 0; k < a.row_bytes; ++k) {
-        const int product = static_cast<int8_t>(a.bytes[row][k]) * b.bytes[k / 4][4 * column + k % 4];
-        sum += static_cast<uint32_t>(product);
-      }
+      sum = product(sum, a.bytes[row], b, column);
       std::memcpy(c.bytes[row] + 4 * column, &sum, 4);
     }
   }
 }
 
+/// sums += a @ b, where a's bytes have a sign and b's, in quads of rows, have none.
+inline void _tile_dpbsud(int sums, int left, int right) {
+  tile_product<uint32_t>(sums, left, right, [](uint32_t sum, const uint8_t* a, const TileModel& b, int column) {
+    for (int k = 0; k < 4 * b.rows; ++k) {
+      sum += static_cast<uint32_t>(static_cast<int8_t>(a[k]) * b.bytes[k / 4][4 * column + k % 4]);
+    }
+    return sum;
+  });
+}
+
 /// sums += a @ b of pairs of bfloat16: even and odd channels are summed apart, then both, then added.
 inline void _tile_dpbf16ps(int sums, int left, int right) {
-  TileModel& c = configured_tile(sums);
-  const TileModel& a = configured_tile(left);
-  const TileModel& b = configured_tile(right);
-  tile_fault_unless(sums != left && sums != right && left != right);
-  tile_fault_unless(c.rows == a.rows && a.row_bytes == 4 * b.rows && c.row_bytes == b.row_bytes);
-  for (int row = 0; row < c.rows; ++row) {
-    for (int column = 0; column < c.row_bytes / 4; ++column) {
-      float parts[2] = {};
-      for (int k = 0; k < b.rows; ++k) {
-        for (int odd = 0; odd < 2; ++odd) {
-          const float value = bf16_model_at(a.bytes[row] + 4 * k + 2 * odd);
-          const float weight = bf16_model_at(b.bytes[k] + 4 * column + 2 * odd);
-          parts[odd] = flushed(std::fma(value, weight, parts[odd]));
-        }
+  tile_product<float>(sums, left, right, [](float sum, const uint8_t* a, const TileModel& b, int column) {
+    float parts[2] = {};
+    for (int k = 0; k < b.rows; ++k) {
+      for (int odd = 0; odd < 2; ++odd) {
+        const float value = bf16_model_at(a + 4 * k + 2 * odd);
+        const float weight = bf16_model_at(b.bytes[k] + 4 * column + 2 * odd);
+        parts[odd] = flushed(std::fma(value, weight, parts[odd]));
       }
-      float sum;
-      std::memcpy(&sum, c.bytes[row] + 4 * column, 4);
-      sum = flushed(flushed(sum) + flushed(parts[0] + parts[1]));
-      std::memcpy(c.bytes[row] + 4 * column, &sum, 4);
     }
-  }
+    return flushed(flushed(sum) + flushed(parts[0] + parts[1]));
+  });
 }
 
 }  // namespace
