@@ -17,7 +17,11 @@ namespace {
 struct RowsInOrder {
   static int64_t input(const DenseRows&, int64_t row) { return row; }
   static int64_t output(const DenseRows&, int64_t row) { return row; }
-  static void fetch_rows(const DenseRows&, int64_t, int64_t) {}
+  /// Fetches the rows first .. first + count - 1 where they are so wide that a core loses sight of them.
+  [[gnu::always_inline]] static void fetch_rows(const DenseRows& task, int64_t first, int64_t count) {
+    constexpr int64_t kForeseen = 64;
+    if (task.channels > kForeseen) fetch(task.x + first * task.channels, 4 * task.channels * count);
+  }
 };
 
 /// Or where the edges say.
@@ -87,7 +91,21 @@ class DenseFinish {
   Vector bias_[N], scale_[N], shift_[N];
 };
 
-template <typename V, typename Rows, int R, int N>
+/// The end of the channels from `first` on.
+inline RowFinish channels_from(RowFinish task, int64_t first) {
+  if (task.bias != nullptr) {
+    task.bias += first;
+    task.scale += first;
+    task.shift += first;
+  }
+  if (task.residual != nullptr) task.residual += first;
+  task.y += first;
+  task.channels -= first;
+  return task;
+}
+
+/// A step of the panel is `Stride` vectors.
+template <typename V, typename Rows, int R, int N, int Stride = N>
 [[gnu::noinline]] void multiply_dense(const DenseRows& task, const DenseFinish<V, N>& finish, int64_t first) {
   const float* x[R];
   typename V::Vector sums[R * N];
@@ -96,9 +114,63 @@ template <typename V, typename Rows, int R, int N>
     x[r] = task.x + Rows::input(task, first + r) * task.channels;
     unrolled<N>([&](auto n) __attribute__((always_inline)) { sums[r * N + n] = V::broadcast(0.0F); });
   });
-  add_steps<V, FloatStep<V>, R, N>(sums, x, task.panel, task.channels);
+  add_steps<V, FloatStep<V>, R, N, Stride>(sums, x, task.panel, task.channels);
   unrolled<R>([&](auto r)
                   __attribute__((always_inline)) { finish.store(Rows::output(task, first + r), sums + r * N); });
+}
+
+/// The same of N vectors and a half one, where V has such: a core may have twice as many of them.
+template <typename V, typename Rows, int R, int N>
+[[gnu::noinline]] void multiply_dense_and_half(const DenseRows& task, const DenseFinish<V, N>& finish,
+                                               const DenseFinish<typename V::Half, 1>& half_finish, int64_t first) {
+  using Half = typename V::Half;
+  const float* x[R];
+  typename V::Vector sums[R * N];
+  typename Half::Vector half_sums[R];
+  Rows::fetch_rows(task, first + R, R);
+  unrolled<R>([&](auto r) __attribute__((always_inline)) {
+    x[r] = task.x + Rows::input(task, first + r) * task.channels;
+    unrolled<N>([&](auto n) __attribute__((always_inline)) { sums[r * N + n] = V::broadcast(0.0F); });
+    half_sums[r] = Half::broadcast(0.0F);
+  });
+  const float* panel = task.panel;
+  for (int64_t c = 0; c < task.channels; ++c, panel += (N + 1) * V::kLanes) {
+    typename V::Vector weights[N];
+    unrolled<N>([&](auto n) __attribute__((always_inline)) { weights[n] = V::load(panel + n * V::kLanes); });
+    const auto half_weights = Half::load(panel + N * V::kLanes);
+    unrolled<R>([&](auto r) __attribute__((always_inline)) {
+      const auto value = V::broadcast(x[r][c]);
+      unrolled<N>([&](auto n) __attribute__((always_inline)) {
+        sums[r * N + n] = V::multiply_add(value, weights[n], sums[r * N + n]);
+      });
+      half_sums[r] = Half::multiply_add(V::lower_half(value), half_weights, half_sums[r]);
+    });
+  }
+  unrolled<R>([&](auto r) __attribute__((always_inline)) {
+    const int64_t row = Rows::output(task, first + r);
+    finish.store(row, sums + r * N);
+    half_finish.store(row, half_sums + r);
+  });
+}
+
+/// Rows of N vectors, the last of which is half full at most.
+template <typename V, typename Rows, int N>
+void dense_rows_with_half(const DenseRows& task) {
+  using Half = typename V::Half;
+  constexpr int64_t kWhole = (N - 1) * V::kLanes;
+  const DenseFinish<Half, 1> half_finish(channels_from(task.finish, kWhole));
+  if constexpr (N == 1) {
+    for_row_blocks<V::rows(1)>(task.finish.rows, [&](auto r, int64_t first) {
+      multiply_dense<Half, Rows, r, 1, 2>(task, half_finish, first);
+    });
+  } else {
+    RowFinish whole = task.finish;
+    whole.channels = kWhole;
+    const DenseFinish<V, N - 1> finish(whole);
+    for_row_blocks<V::rows(N)>(task.finish.rows, [&](auto r, int64_t first) {
+      multiply_dense_and_half<V, Rows, r, N - 1>(task, finish, half_finish, first);
+    });
+  }
 }
 
 /// One row after the other, with all weights in registers. (To fetch the rows ahead costs more than they take.)
@@ -166,6 +238,9 @@ void dense_rows_at(const DenseRows& task) {
         });
         return;
       }
+    }
+    if constexpr (requires { typename V::Half; }) {
+      if (task.finish.channels - (n - 1) * V::kLanes <= V::kLanes / 2) return dense_rows_with_half<V, Rows, n>(task);
     }
     const DenseFinish<V, n> finish(task.finish);
     for_row_blocks<V::rows(n)>(task.finish.rows,

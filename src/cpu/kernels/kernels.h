@@ -173,8 +173,8 @@ struct RowFinish {
   int64_t stride = 0;
 };
 
-/// The most channels of DenseRows: a panel of so many stays in a first-level cache.
-inline constexpr int64_t kMostDenseChannels = 128;
+/// The most channels of DenseRows: a panel of so many, 64 KiB, comes from the second-level cache in time.
+inline constexpr int64_t kMostDenseChannels = 256;
 
 /// y[r] = activation((x[r] @ panel + bias) * scale + shift + residual[r]), for rows one behind the other. Where `input`
 /// is there, of edges instead: edge e takes x[input[e]] to y[finish.order[slot[e]]].

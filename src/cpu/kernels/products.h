@@ -87,12 +87,12 @@ struct Bf16Step : WordStep<V> {
   }
 };
 
-/// acc[r, n] += x[r] times vector n of the panel, over `steps` of both.
-template <typename V, typename Step, int R, int N>
+/// acc[r, n] += x[r] times vector n of the panel, over `steps` of both. A step of the panel is `Stride` vectors.
+template <typename V, typename Step, int R, int N, int Stride = N>
 [[gnu::always_inline]] inline void add_steps(typename Step::Sum (&acc)[R * N],
                                              const typename Step::Element* const (&x)[R],
                                              const typename Step::Element* panel, int64_t steps) {
-  for (int64_t step = 0; step < steps; ++step, panel += N * V::kLanes) {
+  for (int64_t step = 0; step < steps; ++step, panel += Stride * V::kLanes) {
     typename Step::Factor weights[N];
     unrolled<N>([&](auto n) __attribute__((always_inline)) { weights[n] = Step::load(panel + n * V::kLanes); });
     unrolled<R>([&](auto r) __attribute__((always_inline)) {

@@ -22,12 +22,33 @@ struct Avx2 {
   static Vector load(const float* from) { return _mm256_loadu_ps(from); }
   static void store(float* to, Vector v) { _mm256_storeu_ps(to, v); }
   /// The lanes below `count`; others are zero, or stay as they are.
-  using Mask = __m256i;
+  struct Mask {
+    __m256i lanes;
+    int64_t count;
+  };
   static Mask first_lanes(int64_t count) {
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    return {
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)),
+        count,
+    };
   }
-  static Vector load(const float* from, Mask lanes) { return _mm256_maskload_ps(from, lanes); }
-  static void store(float* to, Vector v, Mask lanes) { _mm256_maskstore_ps(to, lanes, v); }
+  static Vector load(const float* from, const Mask& mask) { return _mm256_maskload_ps(from, mask.lanes); }
+  /// Without vmaskmovps, for which some cores take dozens of steps.
+  static void store(float* to, Vector v, const Mask& mask) {
+    if (mask.count >= kLanes) return store(to, v);
+    __m128 rest = _mm256_castps256_ps128(v);
+    if ((mask.count & 4) != 0) {
+      _mm_storeu_ps(to, rest);
+      to += 4;
+      rest = _mm256_extractf128_ps(v, 1);
+    }
+    if ((mask.count & 2) != 0) {
+      _mm_storel_pi(reinterpret_cast<__m64*>(to), rest);
+      to += 2;
+      rest = _mm_movehl_ps(rest, rest);
+    }
+    if ((mask.count & 1) != 0) _mm_store_ss(to, rest);
+  }
   static Vector broadcast(float value) { return _mm256_set1_ps(value); }
   static Vector add(Vector a, Vector b) { return _mm256_add_ps(a, b); }
   static Vector multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }

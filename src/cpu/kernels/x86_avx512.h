@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "cpu/kernels/kernels.h"
+#include "cpu/kernels/x86_avx2.h"
 #include "cpu/kernels/x86_avx512_edges.h"
 #include "cpu/kernels/x86_intrinsics.h"
 
@@ -43,6 +44,10 @@ struct Avx512 {
   static Vector spread_in_fours(Vector v) {
     return _mm512_permute_ps(v, I * 0x55);
   }
+
+  /// Of 256 bits, of which some cores take two in the time of one.
+  using Half = Avx2;
+  static Half::Vector lower_half(Vector v) { return _mm512_castps512_ps256(v); }
 
   using Ints = __m512i;
   static Ints zero_ints() { return _mm512_setzero_si512(); }
