@@ -35,6 +35,25 @@ TaskScratch& task_scratch() {
   return scratch;
 }
 
+/// A panel of any weight in float32, (channels, width).
+const float* float_panel(const PanelWeight& weight, int64_t tap, const Panel& panel, const Kernels& kernels,
+                         Scratch& scratch) {
+  if (weight.is_packed()) {
+    auto* decoded = scratch.take<float>(weight.groups() * weight.group_size() * panel.width);
+    kernels.decode_floats(weight.codes(tap, panel), decoded);
+    return decoded;
+  }
+  if (weight.is_bf16()) {
+    auto* wide = scratch.take<float>(weight.padded_channels() * panel.width);
+    kernels.bf16.widen_panel({.from = weight.bf16_pairs(tap, panel),
+                              .pairs = weight.padded_channels() / 2,
+                              .width = panel.width,
+                              .to = wide});
+    return wide;
+  }
+  return weight.floats(tap, panel);
+}
+
 /// One layer's products: the edges of a tile times the panels of a block, by whichever route.
 class LayerProduct {
  public:
@@ -140,25 +159,8 @@ class LayerProduct {
     kernels_.float_product({.edges = edges,
                             .x = input_.floats(),
                             .x_stride = channels_,
-                            .panel = float_panel(tap, panel, scratch),
+                            .panel = float_panel(weight_, tap, panel, kernels_, scratch.floats),
                             .channels = channels_});
-  }
-
-  const float* float_panel(int64_t tap, const Panel& panel, TaskScratch& scratch) const {
-    if (weight_.is_packed()) {
-      auto* decoded = scratch.floats.take<float>(weight_.groups() * weight_.group_size() * panel.width);
-      kernels_.decode_floats(weight_.codes(tap, panel), decoded);
-      return decoded;
-    }
-    if (weight_.is_bf16()) {
-      auto* wide = scratch.floats.take<float>(weight_.padded_channels() * panel.width);
-      kernels_.bf16.widen_panel({.from = weight_.bf16_pairs(tap, panel),
-                                 .pairs = weight_.padded_channels() / 2,
-                                 .width = panel.width,
-                                 .to = wide});
-      return wide;
-    }
-    return weight_.floats(tap, panel);
   }
 
   void multiply_bf16(int64_t tap, const Panel& panel, const TapEdges& edges) const {
@@ -275,14 +277,6 @@ void convolve_tiles(int64_t output_rows, const PanelWeight& weight, const LayerP
   });
 }
 
-/// Whether a kernel makes whole rows of products that nothing is added to.
-bool makes_rows(const Tensor& x, const PanelWeight& weight, const Epilogue& epilogue) {
-  const bool is_float32 = x.dtype() == DType::f32 && !weight.is_packed() && !weight.is_bf16();
-  const ActivationKind activation = epilogue.activation.kind;
-  return is_float32 && x.size(1) <= kMostDenseChannels &&
-         (activation == ActivationKind::none || activation == ActivationKind::relu);
-}
-
 }  // namespace
 
 std::unique_ptr<const PreparedWeight> CpuBackend::prepare(const ConvWeight& weight) const {
@@ -297,6 +291,14 @@ Numerics CpuBackend::layer_numerics(DType activations, const ConvWeight& weight)
   const bool is_free = numerics_ == Numerics::automatic && chosen == Numerics::int16;
   const bool is_narrow = weight.in_channels() < 32 || (weight.taps() == 1 && weight.out_channels() < 64);
   return is_free && is_narrow ? Numerics::float32 : chosen;
+}
+
+/// Whether a kernel makes whole rows of products that nothing is added to.
+bool CpuBackend::makes_rows(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) const {
+  const ActivationKind activation = epilogue.activation.kind;
+  return x.dtype() == DType::f32 && (!weight.is_packed() || layer_numerics(x.dtype(), weight) == Numerics::float32) &&
+         x.size(1) <= kMostDenseChannels &&
+         (activation == ActivationKind::none || activation == ActivationKind::relu);
 }
 
 template <typename TileAt>
@@ -328,7 +330,7 @@ Tensor CpuBackend::convolve_edges(const Tensor& x, const TiledRelation& relation
       finish.order = tile.order.data();
       kernels_.dense_rows({.x = x.data<float>(),
                            .channels = weight.in_channels(),
-                           .panel = weights.floats(tap, panel),
+                           .panel = float_panel(weights, tap, panel, kernels_, task_scratch().floats),
                            .width = panel.width,
                            .input = tile.input + edge,
                            .slot = tile.slot + edge,
@@ -342,8 +344,7 @@ Tensor CpuBackend::convolve_edges(const Tensor& x, const TiledRelation& relation
 Tensor CpuBackend::convolve(const Tensor& x, const Relation& relation, const ConvWeight& weight,
                             const Epilogue& epilogue) {
   const auto& tiled = dynamic_cast<const TiledRelation&>(relation);
-  const auto& weights = static_cast<const PanelWeight&>(weight.prepared(*this));
-  if (tiled.has_one_edge_a_row() && makes_rows(x, weights, epilogue)) {
+  if (tiled.has_one_edge_a_row() && makes_rows(x, weight, epilogue)) {
     return convolve_edges(x, tiled, weight, epilogue);
   }
   return convolve_with(x, relation.output_rows(), weight, epilogue, [&](int64_t index) { return tiled.tile(index); });
@@ -360,7 +361,7 @@ Tensor CpuBackend::dense_linear(const Tensor& x, const ConvWeight& weight, const
       const int64_t count = std::min(panel.width, out_channels - panel.first);
       kernels_.dense_rows({.x = x.data<float>() + first * channels,
                            .channels = channels,
-                           .panel = panels.floats(0, panel),
+                           .panel = float_panel(panels, 0, panel, kernels_, task_scratch().floats),
                            .width = panel.width,
                            .finish = finisher.rows(first, last - first, panel.first, count)});
     }
@@ -370,9 +371,7 @@ Tensor CpuBackend::dense_linear(const Tensor& x, const ConvWeight& weight, const
 
 Tensor CpuBackend::linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) {
   const int64_t rows = x.size(0);
-  if (makes_rows(x, static_cast<const PanelWeight&>(weight.prepared(*this)), epilogue)) {
-    return dense_linear(x, weight, epilogue);
-  }
+  if (makes_rows(x, weight, epilogue)) return dense_linear(x, weight, epilogue);
   // Row i meets row i: a tile is one run, its inputs are its outputs.
   PooledVector<int32_t> row_numbers(static_cast<size_t>(rows));
   std::iota(row_numbers.begin(), row_numbers.end(), 0);
