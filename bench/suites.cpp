@@ -66,6 +66,10 @@ const std::vector<LayerShape> kNetworkLayers = {
     {"centerpoint", "centerpoint.r2", {"regular", 3, 2, {1, 1, 0}}, 64, 128},
     {"centerpoint", "centerpoint.r3", kSubm, 128, 128},
     {"centerpoint", "centerpoint.r3", {"regular", {1, 1, 3}, {1, 1, 2}, 0}, 128, 128},
+    // VoxelNeXt's heads: classes and numbers of a box
+    {"voxelnext", "centerpoint.r3", kPointwise, 128, 10},
+    {"voxelnext", "centerpoint.r3", kPointwise, 128, 2},
+    {"voxelnext", "centerpoint.r3", kPointwise, 128, 1},
     // A generative decoder in the manner of TRELLIS: every voxel becomes 8, channels halve
     {"decoder", "scannet.d3", kSubm, 256, 256},
     {"decoder", "scannet.d3", kGenerative, 256, 128},

@@ -118,6 +118,7 @@ class LayerProduct {
                          .slot = tile.slot + edge,
                          .count = count,
                          .width = panels[p].width,
+                         .outputs = panels[p].outputs,
                          .sums = into.of(panels[p]),
                          .sums_stride = into.stride,
                          .following = tile.edges - edge - count,
@@ -294,11 +295,9 @@ Numerics CpuBackend::layer_numerics(DType activations, const ConvWeight& weight)
 }
 
 /// Whether a kernel makes whole rows of products that nothing is added to.
-bool CpuBackend::makes_rows(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) const {
-  const ActivationKind activation = epilogue.activation.kind;
+bool CpuBackend::makes_rows(const Tensor& x, const ConvWeight& weight) const {
   return x.dtype() == DType::f32 && (!weight.is_packed() || layer_numerics(x.dtype(), weight) == Numerics::float32) &&
-         x.size(1) <= kMostDenseChannels &&
-         (activation == ActivationKind::none || activation == ActivationKind::relu);
+         x.size(1) <= kMostDenseChannels;
 }
 
 template <typename TileAt>
@@ -326,15 +325,15 @@ Tensor CpuBackend::convolve_edges(const Tensor& x, const TiledRelation& relation
     const Panel& panel = weights.panels()[static_cast<size_t>(task % panels)];
     int64_t edge = 0;
     for (const auto& [tap, count] : tile.runs) {
-      RowFinish finish = finisher.rows(0, count, panel.first, std::min(panel.width, out_channels - panel.first));
+      RowFinish finish = finisher.rows(0, count, panel.first, panel.outputs);
       finish.order = tile.order.data();
-      kernels_.dense_rows({.x = x.data<float>(),
-                           .channels = weight.in_channels(),
-                           .panel = float_panel(weights, tap, panel, kernels_, task_scratch().floats),
-                           .width = panel.width,
-                           .input = tile.input + edge,
-                           .slot = tile.slot + edge,
-                           .finish = finish});
+      finisher.make_rows({.x = x.data<float>(),
+                          .channels = weight.in_channels(),
+                          .panel = float_panel(weights, tap, panel, kernels_, task_scratch().floats),
+                          .width = panel.width,
+                          .input = tile.input + edge,
+                          .slot = tile.slot + edge,
+                          .finish = finish});
       edge += count;
     }
   });
@@ -344,7 +343,7 @@ Tensor CpuBackend::convolve_edges(const Tensor& x, const TiledRelation& relation
 Tensor CpuBackend::convolve(const Tensor& x, const Relation& relation, const ConvWeight& weight,
                             const Epilogue& epilogue) {
   const auto& tiled = dynamic_cast<const TiledRelation&>(relation);
-  if (tiled.has_one_edge_a_row() && makes_rows(x, weight, epilogue)) {
+  if (tiled.has_one_edge_a_row() && makes_rows(x, weight)) {
     return convolve_edges(x, tiled, weight, epilogue);
   }
   return convolve_with(x, relation.output_rows(), weight, epilogue, [&](int64_t index) { return tiled.tile(index); });
@@ -358,12 +357,11 @@ Tensor CpuBackend::dense_linear(const Tensor& x, const ConvWeight& weight, const
   const Finisher finisher(epilogue, kernels_, out_channels, y);
   workers_.for_blocks(rows, kDenseValuesATask / channels, [&](int64_t first, int64_t last) {
     for (const Panel& panel : panels.panels()) {
-      const int64_t count = std::min(panel.width, out_channels - panel.first);
-      kernels_.dense_rows({.x = x.data<float>() + first * channels,
-                           .channels = channels,
-                           .panel = float_panel(panels, 0, panel, kernels_, task_scratch().floats),
-                           .width = panel.width,
-                           .finish = finisher.rows(first, last - first, panel.first, count)});
+      finisher.make_rows({.x = x.data<float>() + first * channels,
+                          .channels = channels,
+                          .panel = float_panel(panels, 0, panel, kernels_, task_scratch().floats),
+                          .width = panel.width,
+                          .finish = finisher.rows(first, last - first, panel.first, panel.outputs)});
     }
   });
   return y;
@@ -371,7 +369,7 @@ Tensor CpuBackend::dense_linear(const Tensor& x, const ConvWeight& weight, const
 
 Tensor CpuBackend::linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) {
   const int64_t rows = x.size(0);
-  if (makes_rows(x, weight, epilogue)) return dense_linear(x, weight, epilogue);
+  if (makes_rows(x, weight)) return dense_linear(x, weight, epilogue);
   // Row i meets row i: a tile is one run, its inputs are its outputs.
   PooledVector<int32_t> row_numbers(static_cast<size_t>(rows));
   std::iota(row_numbers.begin(), row_numbers.end(), 0);

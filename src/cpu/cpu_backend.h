@@ -62,7 +62,7 @@ class CpuBackend final : public Backend {
   Tensor convolve_with(const Tensor& x, int64_t output_rows, const ConvWeight& weight, const Epilogue& epilogue,
                        const TileAt& tile_at);
 
-  bool makes_rows(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) const;
+  bool makes_rows(const Tensor& x, const ConvWeight& weight) const;
   Tensor dense_linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue);
   Tensor convolve_edges(const Tensor& x, const TiledRelation& relation, const ConvWeight& weight,
                         const Epilogue& epilogue);

@@ -78,10 +78,21 @@ void Finisher::finish(const float* sums, int64_t sums_stride, std::span<const in
 
 RowFinish Finisher::rows(int64_t first_row, int64_t rows, int64_t first, int64_t channels) const {
   RowFinish task = this->task(first, channels);
+  if (task.negative == Negative::sloped) task.negative = Negative::kept;
   task.rows = rows;
   if (residual_.defined()) task.residual = residual_.data<float>() + first_row * channels_ + first;
   task.y = y_.mutable_data<float>() + first_row * task.stride + first_column_ + first;
   return task;
+}
+
+void Finisher::make_rows(const DenseRows& task) const {
+  kernels_.dense_rows(task);
+  if (activation_.kind == ActivationKind::none || activation_.kind == ActivationKind::relu) return;
+  const RowFinish& finish = task.finish;
+  for (int64_t row = 0; row < finish.rows; ++row) {
+    const int64_t output = task.input == nullptr ? row : finish.order[task.slot[row]];
+    activate(finish.y + output * finish.stride, finish.channels);
+  }
 }
 
 /// Outputs of 16 bits: row by row through a row of float32.
@@ -111,6 +122,10 @@ void Finisher::finish_narrow(RowFinish task, std::span<const int32_t> order, int
 }
 
 void Finisher::activate(float* y, int64_t count) const {
+  if (activation_.kind == ActivationKind::leaky_relu) {  // a loop of vectors
+    for (int64_t c = 0; c < count; ++c) y[c] = y[c] < 0 ? y[c] * activation_.alpha : y[c];
+    return;
+  }
   for (int64_t c = 0; c < count; ++c) y[c] = apply(activation_, y[c]);
 }
 

@@ -17,9 +17,11 @@ class Finisher {
   void finish(const float* sums, int64_t sums_stride, std::span<const int32_t> order, int64_t first, int64_t count,
               Scratch& scratch) const;
 
-  /// For a kernel that makes rows without sums, `channels` from `first` on of output rows `first_row` and on, `rows` of
-  /// them. Only where outputs are float32; activations that are not piecewise linear are left to the caller.
+  /// For make_rows: `channels` from `first` on of output rows `first_row` and on, `rows` of them. Only where outputs
+  /// are float32.
   RowFinish rows(int64_t first_row, int64_t rows, int64_t first, int64_t channels) const;
+  /// Makes whole rows, the end of which is that of rows().
+  void make_rows(const DenseRows& task) const;
 
  private:
   RowFinish task(int64_t first, int64_t count) const;

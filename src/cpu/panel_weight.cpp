@@ -37,7 +37,9 @@ PanelWeight::PanelWeight(const ConvWeight& weight, const Kernels& kernels) {
   out_channels_ = weight.out_channels();
   padded_out_ = (out_channels_ + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
   for (int64_t first = 0; first < padded_out_; first += kernels.panel_width) {
-    panels_.push_back({first, std::min(kernels.panel_width, padded_out_ - first)});
+    panels_.push_back({.first = first,
+                       .width = std::min(kernels.panel_width, padded_out_ - first),
+                       .outputs = std::min(kernels.panel_width, out_channels_ - first)});
   }
   if (weight.is_packed()) {
     pack_codes(weight.packed());

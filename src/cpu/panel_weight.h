@@ -11,8 +11,9 @@
 namespace lattice::cpu {
 
 struct Panel {
-  int64_t first;  // output channel
-  int64_t width;  // a multiple of the kernels' lanes; channels beyond C_out are zero
+  int64_t first;    // output channel
+  int64_t width;    // a multiple of the kernels' lanes; channels beyond C_out are zero
+  int64_t outputs;  // those that are not
 };
 
 /// A weight as panels of output channels: of float32 for a floating weight, of bfloat16 for one that is where the

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -386,6 +387,44 @@ TEST_F(CpuNumerics, AutomaticLeavesNarrowLayersToFloat32) {
     EXPECT_FALSE(same(exact, quantized)) << layer.ins;
     const bool takes_integers = automatic.numerics() == Numerics::int16 && !layer.is_narrow;
     EXPECT_TRUE(same(linear(automatic, x, packed), takes_integers ? quantized : exact)) << layer.ins;
+  }
+}
+
+// Rows that are made whole, of few outputs and of others: a layer's sums do not hang on what is done to them.
+TEST_F(CpuNumerics, ActivationsAreTheSameFusedOrNot) {
+  constexpr std::array kKinds = {ActivationKind::none,     ActivationKind::relu, ActivationKind::sigmoid,
+                                 ActivationKind::tanh,     ActivationKind::silu, ActivationKind::leaky_relu,
+                                 ActivationKind::softplus, ActivationKind::gelu, ActivationKind::gelu_tanh,
+                                 ActivationKind::gelu_fast};
+  constexpr int64_t kIns = 40;
+  const Tensor x = random_normal({kRows, kIns});
+  std::vector<Coord> coords;
+  for (int32_t row = 0; row < kRows; ++row) coords.push_back({0, row, row % 7, 0});
+  const SparseTensor voxels(CoordSet::make(coords, 2), x);
+  const ConvGeometry geometry({.kernel_size = {1, 1, 2}, .stride = {1, 1, 2}});
+  Session session = session_with(Numerics::float32, 2);
+  const auto same = [](const Tensor& a, const Tensor& b) {
+    return a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.nbytes()) == 0;
+  };
+  for (const int64_t outs : {1, 3, 5, 20, 40}) {
+    const Tensor narrow = random_normal({outs, 1, 1, 1, kIns}), pair = random_normal({outs, 1, 1, 2, kIns});
+    for (const bool is_packed : {false, true}) {
+      const auto of = [&](const Tensor& dense) {
+        return is_packed ? ConvWeight(QuantizedWeight::pack(dense, {.bits = 4, .group_size = 32})) : ConvWeight(dense);
+      };
+      const ConvWeight one = of(narrow), two = of(pair);
+      for (const ActivationKind kind : kKinds) {
+        Epilogue epilogue;
+        epilogue.activation.kind = kind;
+        const Activation& activation = epilogue.activation;
+        EXPECT_TRUE(same(linear(session, x, one, epilogue), activate(session, linear(session, x, one), activation)))
+            << outs << " outputs, activation " << static_cast<int>(kind);
+        EXPECT_TRUE(
+            same(generative_conv_transpose3d(session, voxels, two, geometry, epilogue).features(),
+                 activate(session, generative_conv_transpose3d(session, voxels, two, geometry).features(), activation)))
+            << outs << " outputs, activation " << static_cast<int>(kind);
+      }
+    }
   }
 }
 

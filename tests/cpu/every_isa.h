@@ -61,9 +61,10 @@ struct RandomEdges {
   std::vector<int32_t> input;
   std::vector<uint16_t> slot;
   std::vector<float> sums;
-  int64_t width, stride;
+  int64_t width, outputs, stride;
 
-  RandomEdges(Random& random, int64_t count, int64_t rows, int64_t columns) : width(columns), stride(columns + 4) {
+  RandomEdges(Random& random, int64_t count, int64_t rows, int64_t columns)
+      : width(columns), outputs(columns), stride(columns + 4) {
     for (int64_t e = 0; e < count; ++e) {
       input.push_back(static_cast<int32_t>(random.next() % static_cast<uint64_t>(rows)));
       slot.push_back(static_cast<uint16_t>(count - 1 - e));
@@ -75,6 +76,7 @@ struct RandomEdges {
             .slot = slot.data(),
             .count = static_cast<int64_t>(input.size()),
             .width = width,
+            .outputs = outputs,
             .sums = sums.data(),
             .sums_stride = stride};
   }

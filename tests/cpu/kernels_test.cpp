@@ -31,13 +31,18 @@ void check_float_product(void (*product)(const FloatProduct&), const Kernels& k,
       std::vector<T> x(static_cast<size_t>(rows * channels)), panel(static_cast<size_t>(channels * width));
       fill(x), fill(panel);
       RandomEdges edges(random, count, rows, width), expected = edges;
+      edges.outputs -= static_cast<int64_t>(random.next() % static_cast<uint64_t>(k.lanes));
+      const auto weight = [&](int64_t c, int64_t n) -> T& {
+        return panel[static_cast<size_t>((c / channels_a_word * width + n) * channels_a_word + c % channels_a_word)];
+      };
+      for (int64_t c = 0; c < channels; ++c) {
+        for (int64_t n = edges.outputs; n < width; ++n) weight(c, n) = T(0);
+      }
       for (int64_t e = 0; e < count; ++e) {
         for (int64_t n = 0; n < width; ++n) {
           for (int64_t c = 0; c < channels; ++c) {
-            const int64_t at = (c / channels_a_word * width + n) * channels_a_word + c % channels_a_word;
-            expected.sum(e, n) +=
-                static_cast<float>(x[static_cast<size_t>(edges.input[static_cast<size_t>(e)] * channels + c)]) *
-                static_cast<float>(panel[static_cast<size_t>(at)]);
+            const T value = x[static_cast<size_t>(edges.input[static_cast<size_t>(e)] * channels + c)];
+            expected.sum(e, n) += static_cast<float>(value) * static_cast<float>(weight(c, n));
           }
         }
       }

@@ -41,6 +41,7 @@ struct Neon {
   static Vector multiply(Vector a, Vector b) { return vmulq_f32(a, b); }
   /// Zero for what is below it; NaN stays.
   static Vector zero_below(Vector v) { return vbslq_f32(vcltzq_f32(v), vdupq_n_f32(0), v); }
+  static float total(Vector v) { return vaddvq_f32(v); }
   static Vector multiply_add(Vector a, Vector b, Vector c) { return vfmaq_f32(c, a, b); }
 
   using Ints = uint32x4_t;

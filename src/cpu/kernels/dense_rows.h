@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "cpu/kernels/fetch.h"
@@ -119,7 +120,7 @@ template <typename V, typename Rows, int R, int N, int Stride = N>
                   __attribute__((always_inline)) { finish.store(Rows::output(task, first + r), sums + r * N); });
 }
 
-/// The same of N vectors and a half one, where V has such: a core may have twice as many of them.
+/// The same of N vectors and a half one.
 template <typename V, typename Rows, int R, int N>
 [[gnu::noinline]] void multiply_dense_and_half(const DenseRows& task, const DenseFinish<V, N>& finish,
                                                const DenseFinish<typename V::Half, 1>& half_finish, int64_t first) {
@@ -133,19 +134,7 @@ template <typename V, typename Rows, int R, int N>
     unrolled<N>([&](auto n) __attribute__((always_inline)) { sums[r * N + n] = V::broadcast(0.0F); });
     half_sums[r] = Half::broadcast(0.0F);
   });
-  const float* panel = task.panel;
-  for (int64_t c = 0; c < task.channels; ++c, panel += (N + 1) * V::kLanes) {
-    typename V::Vector weights[N];
-    unrolled<N>([&](auto n) __attribute__((always_inline)) { weights[n] = V::load(panel + n * V::kLanes); });
-    const auto half_weights = Half::load(panel + N * V::kLanes);
-    unrolled<R>([&](auto r) __attribute__((always_inline)) {
-      const auto value = V::broadcast(x[r][c]);
-      unrolled<N>([&](auto n) __attribute__((always_inline)) {
-        sums[r * N + n] = V::multiply_add(value, weights[n], sums[r * N + n]);
-      });
-      half_sums[r] = Half::multiply_add(V::lower_half(value), half_weights, half_sums[r]);
-    });
-  }
+  add_steps_and_half<V, R, N>(sums, half_sums, x, task.panel, task.channels);
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
     const int64_t row = Rows::output(task, first + r);
     finish.store(row, sums + r * N);
@@ -171,6 +160,68 @@ void dense_rows_with_half(const DenseRows& task) {
       multiply_dense_and_half<V, Rows, r, N - 1>(task, finish, half_finish, first);
     });
   }
+}
+
+/// So few outputs, beside so many channels, that the lanes of a vector are better channels.
+inline constexpr int64_t kMostFew = 4, kChannelsAnOutput = 8;
+
+/// `weights` is (O, channels), each row filled up with zeros to `padded`, whole vectors.
+template <typename V, typename Rows, int R, int O>
+[[gnu::noinline]] void multiply_few(const DenseRows& task, const float* weights, int64_t padded, int64_t first) {
+  const float* x[R];
+  typename V::Vector sums[R * O];
+  Rows::fetch_rows(task, first + R, R);
+  unrolled<R>([&](auto r) __attribute__((always_inline)) {
+    x[r] = task.x + Rows::input(task, first + r) * task.channels;
+    unrolled<O>([&](auto o) __attribute__((always_inline)) { sums[r * O + o] = V::broadcast(0.0F); });
+  });
+  const auto add = [&](int64_t c, const auto& load) __attribute__((always_inline)) {
+    typename V::Vector weight[O];
+    unrolled<O>([&](auto o) __attribute__((always_inline)) { weight[o] = V::load(weights + o * padded + c); });
+    unrolled<R>([&](auto r) __attribute__((always_inline)) {
+      const auto values = load(x[r] + c);
+      unrolled<O>([&](auto o) __attribute__((always_inline)) {
+        sums[r * O + o] = V::multiply_add(values, weight[o], sums[r * O + o]);
+      });
+    });
+  };
+  int64_t c = 0;
+  for (; c + V::kLanes <= task.channels; c += V::kLanes) add(c, [](const float* from) { return V::load(from); });
+  if (c < task.channels) {
+    const auto lanes = V::first_lanes(task.channels - c);
+    add(c, [&](const float* from) { return V::load(from, lanes); });
+  }
+  const RowFinish& finish = task.finish;
+  unrolled<R>([&](auto r) __attribute__((always_inline)) {
+    const int64_t row = Rows::output(task, first + r);
+    unrolled<O>([&](auto o) __attribute__((always_inline)) {
+      float sum = V::total(sums[r * O + o]);
+      if (finish.bias != nullptr) sum = (sum + finish.bias[o]) * finish.scale[o] + finish.shift[o];
+      if (finish.residual != nullptr) sum += finish.residual[row * finish.residual_stride + o];
+      if (finish.negative == Negative::zeroed) sum = sum < 0 ? 0 : sum;
+      finish.y[row * finish.stride + o] = sum;
+    });
+  });
+}
+
+template <typename V, typename Rows>
+void dense_rows_of_few(const DenseRows& task) {
+  alignas(64) float weights[kMostFew * kMostDenseChannels];
+  const int64_t outputs = task.finish.channels;
+  const int64_t padded = (task.channels + V::kLanes - 1) / V::kLanes * V::kLanes;
+  for (int64_t o = 0; o < outputs; ++o) {
+    for (int64_t c = 0; c < padded; ++c) {
+      weights[o * padded + c] = c < task.channels ? task.panel[c * task.width + o] : 0.0F;
+    }
+  }
+  unrolled<kMostFew>([&](auto o) __attribute__((always_inline)) {
+    constexpr int kOutputs = o + 1;
+    if (outputs != kOutputs) return;
+    constexpr int kRows = V::kLanes == 8 && kOutputs > 2 ? 2 : 4;  // 8 sums where there are 16 registers
+    for_row_blocks<kRows>(task.finish.rows, [&](auto r, int64_t first) {
+      multiply_few<V, Rows, r, kOutputs>(task, weights, padded, first);
+    });
+  });
 }
 
 /// One row after the other, with all weights in registers. (To fetch the rows ahead costs more than they take.)
@@ -230,6 +281,10 @@ bool are_fours(const DenseRows& task) {
 
 template <typename V, typename Rows>
 void dense_rows_at(const DenseRows& task) {
+  const int64_t outputs = task.finish.channels;
+  if (outputs <= kMostFew && task.channels >= std::max<int64_t>(V::kLanes, kChannelsAnOutput * outputs)) {
+    return dense_rows_of_few<V, Rows>(task);
+  }
   for_vectors<V>(task.width, [&](auto n) {
     if constexpr (n == 1 && V::kNarrowVectors > 0) {
       if (task.channels <= V::kHeldWeights) {

@@ -10,7 +10,7 @@ namespace lattice::cpu {
 /// The edges of one tap in one tile, and the sums that they add to.
 ///
 /// `sums` has `sums_stride` floats a row, of which `width` are added to. `width` is a multiple of the kernel's lanes,
-/// at most its panel_width. No slot occurs twice.
+/// at most its panel_width; of these, `outputs` are wanted, and behind them the weights are zero. No slot occurs twice.
 ///
 /// The rest is what a kernel may fetch meanwhile: behind the inputs of these edges stand `following` ones of the
 /// products to come, and the next of these reads `next_bytes` of weights at `next`.
@@ -19,6 +19,7 @@ struct TapEdges {
   const uint16_t* slot;
   int64_t count;
   int64_t width;
+  int64_t outputs;
   float* sums;
   int64_t sums_stride;
   int64_t following = 0;

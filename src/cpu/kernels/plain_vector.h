@@ -50,6 +50,11 @@ struct PlainVector {
   static Vector multiply(const Vector& a, const Vector& b) {
     return filled<Vector>([&](int i) { return a.lane[i] * b.lane[i]; });
   }
+  static float total(const Vector& v) {
+    float sum = v.lane[0];
+    for (int i = 1; i < kLanes; ++i) sum += v.lane[i];
+    return sum;
+  }
   static Vector multiply_add(const Vector& a, const Vector& b, const Vector& c) {
     return filled<Vector>([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "cpu/kernels/fetch.h"
 #include "cpu/kernels/kernels.h"
@@ -102,11 +103,32 @@ template <typename V, typename Step, int R, int N, int Stride = N>
   }
 }
 
+/// The same in float32 of N vectors and a half one behind them, where V has such: some cores take two of those in the
+/// time of a whole one.
+template <typename V, int R, int N>
+[[gnu::always_inline]] inline void add_steps_and_half(typename V::Vector (&acc)[R * N],
+                                                      typename V::Half::Vector (&half_acc)[R],
+                                                      const float* const (&x)[R], const float* panel, int64_t steps) {
+  for (int64_t step = 0; step < steps; ++step, panel += (N + 1) * V::kLanes) {
+    typename V::Vector weights[N];
+    unrolled<N>([&](auto n) __attribute__((always_inline)) { weights[n] = V::load(panel + n * V::kLanes); });
+    const auto half_weights = V::Half::load(panel + N * V::kLanes);
+    unrolled<R>([&](auto r) __attribute__((always_inline)) {
+      const auto value = V::broadcast(x[r][step]);
+      unrolled<N>([&](auto n) __attribute__((always_inline)) {
+        acc[r * N + n] = V::multiply_add(value, weights[n], acc[r * N + n]);
+      });
+      half_acc[r] = V::Half::multiply_add(V::lower_half(value), half_weights, half_acc[r]);
+    });
+  }
+}
+
 /// Steps of a panel that stay in half of a first-level cache of 32 KiB while all edges of a tap pass.
 template <typename V>
 inline constexpr int64_t kPassSteps = 16384 / (4 * V::kLanes * V::kVectors);
 
-template <typename V, typename Step, int R, int N>
+/// A step of the panel is `Stride` vectors.
+template <typename V, typename Step, int R, int N, int Stride = N>
 [[gnu::noinline]] void multiply_floats(const FloatProduct& task, int64_t first, int64_t begin, int64_t steps) {
   constexpr int64_t kStepBytes = sizeof(typename Step::Element);
   const char* const rows = static_cast<const char*>(task.x) + begin * kStepBytes;
@@ -120,10 +142,34 @@ template <typename V, typename Step, int R, int N>
     unrolled<N>([&](auto n) __attribute__((always_inline)) { acc[r * N + n] = V::load(sums[r] + n * V::kLanes); });
   });
   fetch_next_rows<R>(task.edges, first, rows, stride, steps * kStepBytes);
-  const auto* panel = static_cast<const typename Step::Element*>(task.panel) + begin * (N * V::kLanes);
-  add_steps<V, Step, R, N>(acc, x, panel, steps);
+  const auto* panel = static_cast<const typename Step::Element*>(task.panel) + begin * (Stride * V::kLanes);
+  add_steps<V, Step, R, N, Stride>(acc, x, panel, steps);
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
     unrolled<N>([&](auto n) __attribute__((always_inline)) { V::store(sums[r] + n * V::kLanes, acc[r * N + n]); });
+  });
+}
+
+/// The same in float32 of N vectors and a half one.
+template <typename V, int R, int N>
+[[gnu::noinline]] void multiply_floats_and_half(const FloatProduct& task, int64_t first, int64_t begin, int64_t steps) {
+  using Half = typename V::Half;
+  const float* const rows = static_cast<const float*>(task.x) + begin;
+  const float* x[R];
+  float* sums[R];
+  typename V::Vector acc[R * N];
+  typename Half::Vector half_acc[R];
+  unrolled<R>([&](auto r) __attribute__((always_inline)) {
+    x[r] = rows + task.edges.input[first + r] * task.x_stride;
+    sums[r] = task.edges.sums + task.edges.slot[first + r] * task.edges.sums_stride;
+    unrolled<N>([&](auto n) __attribute__((always_inline)) { acc[r * N + n] = V::load(sums[r] + n * V::kLanes); });
+    half_acc[r] = Half::load(sums[r] + N * V::kLanes);
+  });
+  fetch_next_rows<R>(task.edges, first, rows, task.x_stride * 4, steps * 4);
+  const float* const panel = static_cast<const float*>(task.panel) + begin * ((N + 1) * V::kLanes);
+  add_steps_and_half<V, R, N>(acc, half_acc, x, panel, steps);
+  unrolled<R>([&](auto r) __attribute__((always_inline)) {
+    unrolled<N>([&](auto n) __attribute__((always_inline)) { V::store(sums[r] + n * V::kLanes, acc[r * N + n]); });
+    Half::store(sums[r] + N * V::kLanes, half_acc[r]);
   });
 }
 
@@ -180,32 +226,49 @@ void narrow_product(const FloatProduct& task, int64_t steps) {
   });
 }
 
-template <typename V, typename Step, int N>
-void wide_product(const FloatProduct& task, int64_t all_steps) {
-  constexpr int kRows = V::rows(N);
+/// Calls multiply(constant R, first edge, first step, steps) for all edges, up to `Rows` at once, in passes.
+template <typename V, int Rows, typename Multiply>
+void wide_product(const FloatProduct& task, int64_t all_steps, const Multiply& multiply) {
   const int64_t passes = (all_steps + kPassSteps<V> - 1) / kPassSteps<V>;
-  NextWeights next(task.edges, passes * (task.edges.count / kRows + 1));
+  NextWeights next(task.edges, passes * (task.edges.count / Rows + 1));
   for (int64_t begin = 0; begin < all_steps; begin += kPassSteps<V>) {
     const int64_t left = all_steps - begin;
     const int64_t steps = left < kPassSteps<V> ? left : kPassSteps<V>;
-    for_row_blocks<kRows>(task.edges.count, [&](auto r, int64_t first) {
+    for_row_blocks<Rows>(task.edges.count, [&](auto r, int64_t first) {
       next.fetch_share();
-      multiply_floats<V, Step, r, N>(task, first, begin, steps);
+      multiply(r, first, begin, steps);
     });
   }
+}
+
+/// In float32, where half of the last of N vectors is wanted at most.
+template <typename V, int N>
+void product_with_half(const FloatProduct& task) {
+  wide_product<V, V::rows(N)>(task, task.channels, [&](auto r, int64_t first, int64_t begin, int64_t steps) {
+    if constexpr (N == 1) {
+      multiply_floats<typename V::Half, FloatStep<typename V::Half>, r, 1, 2>(task, first, begin, steps);
+    } else {
+      multiply_floats_and_half<V, r, N - 1>(task, first, begin, steps);
+    }
+  });
 }
 
 template <typename V, typename Step>
 void float_product(const FloatProduct& task) {
   const int64_t steps = task.channels / Step::kChannels;
   for_vectors<V>(task.edges.width, [&](auto n) {
+    if constexpr (n <= V::kNarrowVectors) {
+      if (n * steps <= V::kHeldWeights) return narrow_product<V, Step, n>(task, steps);
+    }
+    if constexpr (std::is_same_v<Step, FloatStep<V>> && requires { typename V::Half; }) {
+      if (task.edges.width - task.edges.outputs >= V::kLanes / 2) return product_with_half<V, n>(task);
+    }
     if constexpr (n == 1 && V::kNarrowVectors > 0) {
       narrow_product<V, Step, n>(task, steps);
     } else {
-      if constexpr (n <= V::kNarrowVectors) {
-        if (n * steps <= V::kHeldWeights) return narrow_product<V, Step, n>(task, steps);
-      }
-      wide_product<V, Step, n>(task, steps);
+      wide_product<V, V::rows(n)>(task, steps, [&](auto r, int64_t first, int64_t begin, int64_t pass_steps) {
+        multiply_floats<V, Step, r, n>(task, first, begin, pass_steps);
+      });
     }
   });
 }

@@ -55,6 +55,11 @@ struct Avx2 {
   /// Zero for what is below it; NaN stays.
   static Vector zero_below(Vector v) { return _mm256_max_ps(_mm256_setzero_ps(), v); }
   static Vector multiply_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
+  static float total(Vector v) {
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
   /// Four values in every four lanes.
   static Vector repeat_four(const float* from) { return _mm256_broadcast_ps(reinterpret_cast<const __m128*>(from)); }
   /// Of every four lanes, lane I in all four.

@@ -37,6 +37,10 @@ struct Avx512 {
   /// Zero for what is below it; NaN stays.
   static Vector zero_below(Vector v) { return _mm512_max_ps(_mm512_setzero_ps(), v); }
   static Vector multiply_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+  static float total(Vector v) {
+    const __m256i upper = _mm512_extracti64x4_epi64(_mm512_castps_si512(v), 1);
+    return Avx2::total(_mm256_add_ps(lower_half(v), _mm256_castsi256_ps(upper)));
+  }
   /// Four values in every four lanes.
   static Vector repeat_four(const float* from) { return _mm512_broadcast_f32x4(_mm_loadu_ps(from)); }
   /// Of every four lanes, lane I in all four.
