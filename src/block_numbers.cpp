@@ -46,15 +46,8 @@ Coord block_of(const Coord& c) {
 template <typename Of>
 class Ranges {
  public:
-  explicit Ranges(std::span<const Coord> coords) {
-    Lanes low = lanes(coords[0]), high = low;
-    for (const Coord& c : coords) {
-      const Lanes at = lanes(c);
-      low = at < low ? at : low;
-      high = at > high ? at : high;
-    }
-    low_ = block_of<Of>({low[0], low[1], low[2], low[3]});
-    const Coord highest = block_of<Of>({high[0], high[1], high[2], high[3]});
+  explicit Ranges(const CoordBounds& bounds) : low_(block_of<Of>(bounds.low)) {
+    const Coord highest = block_of<Of>(bounds.high);
     const auto size = [](int32_t from, int32_t to) { return static_cast<uint64_t>(int64_t{to} - from + 1); };
     batches_ = size(low_.batch, highest.batch);
     x_ = size(low_.x, highest.x);
@@ -108,9 +101,6 @@ class Ranges {
   };
 
  private:
-  using Lanes = int32_t __attribute__((vector_size(16)));
-  static Lanes lanes(const Coord& c) { return std::bit_cast<Lanes>(c); }
-
   Coord low_;
   uint64_t batches_ = 0, x_ = 0, y_ = 0, z_ = 0;
 };
@@ -174,23 +164,44 @@ BlockNumbers number_by_hash(std::span<const Coord> coords) {
 }
 
 template <typename Of>
-BlockNumbers number(std::span<const Coord> coords) {
+BlockNumbers number(std::span<const Coord> coords, const CoordBounds& bounds) {
   if (coords.empty()) return {};
   // At most 64 bytes of bits a row, beside which rows themselves take 16.
   const uint64_t most = std::min<uint64_t>(coords.size() * 512 + 4096, uint64_t{1} << 32);
-  const Ranges<Of> ranges(coords);
+  const Ranges<Of> ranges(bounds);
   const uint64_t places = ranges.places(most);
   return places <= most ? number_by_bitmap(coords, ranges, places) : number_by_hash<Of>(coords);
 }
 
 }  // namespace
 
-BlockNumbers BlockNumbers::of(std::span<const Coord> coords) {
-  return number<OfCells>(coords);
+CoordBounds CoordBounds::of(std::span<const Coord> coords) {
+  if (coords.empty()) return {};
+  using Lanes = int32_t __attribute__((vector_size(16)));
+  Lanes low = std::bit_cast<Lanes>(coords[0]), high = low;
+  for (const Coord& c : coords) {
+    const auto at = std::bit_cast<Lanes>(c);
+    low = at < low ? at : low;
+    high = at > high ? at : high;
+  }
+  return {std::bit_cast<Coord>(low), std::bit_cast<Coord>(high)};
+}
+
+BlockNumbers BlockNumbers::of(std::span<const Coord> coords, const CoordBounds& bounds) {
+  return number<OfCells>(coords, bounds);
 }
 
 BlockNumbers BlockNumbers::of_blocks(std::span<const Coord> blocks) {
-  return number<OfBlocks>(blocks);
+  return number<OfBlocks>(blocks, CoordBounds::of(blocks));
+}
+
+CoordBounds BlockNumbers::bounds() const {
+  auto [low, high] = CoordBounds::of(blocks);
+  for (int32_t Coord::*axis : {&Coord::x, &Coord::y, &Coord::z}) {
+    low.*axis *= Block::kSide;
+    high.*axis = high.*axis * Block::kSide + Block::kSide - 1;
+  }
+  return {low, high};
 }
 
 }  // namespace lattice

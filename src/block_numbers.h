@@ -8,6 +8,14 @@
 
 namespace lattice {
 
+/// Each axis' lowest and highest among some coordinates, or beyond them within the same blocks.
+struct CoordBounds {
+  Coord low = {}, high = {};
+
+  /// Of none: both 0.
+  static CoordBounds of(std::span<const Coord> coords);
+};
+
 /// The blocks that a coordinate set touches (see Block), each once, sorted by (batch, x, y, z), the cells that it holds
 /// of each, and which block each row lies in.
 struct BlockNumbers {
@@ -15,9 +23,13 @@ struct BlockNumbers {
   PooledVector<uint64_t> cells = {};   // by block, one bit a cell
   PooledVector<uint32_t> of_row = {};  // a number in `blocks`
 
-  static BlockNumbers of(std::span<const Coord> coords);
+  static BlockNumbers of(std::span<const Coord> coords, const CoordBounds& bounds);
+  static BlockNumbers of(std::span<const Coord> coords) { return of(coords, CoordBounds::of(coords)); }
   /// The same of what are blocks already, each maybe several times, a row each; without cells.
   static BlockNumbers of_blocks(std::span<const Coord> blocks);
+
+  /// Of the rows.
+  CoordBounds bounds() const;
 };
 
 /// A set's coordinates; with their blocks, where who found them knows those as well (else there are none).

@@ -29,25 +29,24 @@ int cell_of(const Coord& c) {
 
 CoordIndex::CoordIndex(std::span<const Coord> coords) : CoordIndex(coords, BlockNumbers::of(coords)) {}
 
-CoordIndex::CoordIndex(std::span<const Coord> coords, BlockNumbers numbers) : block_of_row_(std::move(numbers.of_row)) {
-  sort(coords, numbers);
+CoordIndex::CoordIndex(std::span<const Coord> coords, BlockNumbers numbers)
+    : block_of_row_(std::move(numbers.of_row)), block_cells_(std::move(numbers.cells)) {
+  sort(coords, numbers.blocks);
   list_heights();
   place_columns();
 }
 
-void CoordIndex::sort(std::span<const Coord> coords, const BlockNumbers& numbers) {
+void CoordIndex::sort(std::span<const Coord> coords, std::span<const Coord> blocks_at) {
   const Coord* previous = nullptr;
   int32_t places = 0;
-  blocks_.reserve(numbers.blocks.size() + 1);
-  block_cells_.reserve(numbers.blocks.size() + 1);
-  block_first_.reserve(numbers.blocks.size() + 1);
-  for (size_t number = 0; number < numbers.blocks.size(); ++number) {
-    const Coord& at = numbers.blocks[number];
+  blocks_.reserve(blocks_at.size() + 1);
+  block_first_.reserve(blocks_at.size() + 1);
+  for (size_t number = 0; number < blocks_at.size(); ++number) {
+    const Coord& at = blocks_at[number];
     if (previous == nullptr || at.y != previous->y || at.x != previous->x || at.batch != previous->batch) {
       columns_.push_back({.batch = at.batch, .x = at.x, .y = at.y, .first_block = static_cast<int32_t>(number)});
     }
-    const uint64_t cells = numbers.cells[number];
-    block_cells_.push_back(cells);
+    const uint64_t cells = block_cells_[number];
     blocks_.push_back({.cells = cells, .z = at.z, .first = places, .rows = rows_of(cells)});
     block_first_.push_back(places);
     places += std::popcount(cells);

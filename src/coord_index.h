@@ -135,7 +135,7 @@ class CoordIndex {
   }
 
  private:
-  void sort(std::span<const Coord> coords, const BlockNumbers& numbers);
+  void sort(std::span<const Coord> coords, std::span<const Coord> blocks_at);
   void sort_copies(std::span<const Coord> coords);
   void list_heights();
   void place_columns();

@@ -35,6 +35,25 @@ void check_sizes(const Triple& stride, const std::optional<Triple>& extent) {
   }
 }
 
+bool are_legal(const CoordBounds& bounds, const std::optional<Triple>& extent) {
+  return bounds.low.batch >= 0 && (!extent || (lies_inside(bounds.low, *extent) && lies_inside(bounds.high, *extent)));
+}
+
+/// Refuses the first row that is not legal.
+void check_rows(std::span<const Coord> coords, const std::optional<Triple>& extent) {
+  for (size_t row = 0; row < coords.size(); ++row) {
+    const Coord& c = coords[row];
+    if (c.batch < 0) {
+      fail(ErrorCode::invalid_argument, "coord_set: row {} has the batch {}; a batch must be at least 0", row, c.batch);
+    }
+    if (extent && !lies_inside(c, *extent)) {
+      fail(ErrorCode::invalid_argument,
+           "coord_set: row {} at {} lies outside the extent {}; each axis must be at least 0 and below the extent", row,
+           to_string(c), to_string(*extent));
+    }
+  }
+}
+
 template <typename T>
 PooledVector<Coord> narrowed(const T* values, int64_t rows) {
   PooledVector<Coord> coords(static_cast<size_t>(rows));
@@ -69,25 +88,20 @@ Support CoordSet::make(PooledVector<Coord> coords, Triple stride, std::optional<
   if (coords.size() > static_cast<size_t>(kLargest)) {
     fail(ErrorCode::out_of_range, "coord_set: {} rows; a set holds at most 2^31 - 1", coords.size());
   }
-  for (size_t row = 0; row < coords.size(); ++row) {
-    const Coord& c = coords[row];
-    if (c.batch < 0) {
-      fail(ErrorCode::invalid_argument, "coord_set: row {} has the batch {}; a batch must be at least 0", row, c.batch);
-    }
-    if (extent && !lies_inside(c, *extent)) {
-      fail(ErrorCode::invalid_argument,
-           "coord_set: row {} at {} lies outside the extent {}; each axis must be at least 0 and below the extent", row,
-           to_string(c), to_string(*extent));
-    }
-  }
-  return std::allocate_shared<const CoordSet>(PoolAllocator<CoordSet>(), Key(), std::move(coords), stride, extent);
+  const CoordBounds bounds = CoordBounds::of(coords);
+  if (!are_legal(bounds, extent)) check_rows(coords, extent);
+  return std::allocate_shared<const CoordSet>(PoolAllocator<CoordSet>(), Key(), std::move(coords), bounds, stride,
+                                              extent);
 }
 
 Support CoordSet::make(NumberedCoords coords, Triple stride, std::optional<Triple> extent) {
-  Support set = make(std::move(coords.coords), stride, extent);
-  if (!coords.blocks.of_row.empty()) {
-    set->known_ = std::allocate_shared<BlockNumbers>(PoolAllocator<BlockNumbers>(), std::move(coords.blocks));
-  }
+  if (coords.blocks.of_row.empty()) return make(std::move(coords.coords), stride, extent);
+  check_sizes(stride, extent);
+  const CoordBounds bounds = coords.blocks.bounds();
+  if (!are_legal(bounds, extent)) check_rows(coords.coords, extent);
+  const auto set = std::allocate_shared<const CoordSet>(PoolAllocator<CoordSet>(), Key(), std::move(coords.coords),
+                                                        bounds, stride, extent);
+  set->known_ = std::allocate_shared<BlockNumbers>(PoolAllocator<BlockNumbers>(), std::move(coords.blocks));
   return set;
 }
 
@@ -104,14 +118,18 @@ Support CoordSet::make(const Tensor& coords, Triple stride, std::optional<Triple
   fail(ErrorCode::invalid_argument, "coord_set: coordinates are {}, but must be i32 or i64", name(coords.dtype()));
 }
 
-CoordSet::CoordSet(Key, PooledVector<Coord> coords, Triple stride, std::optional<Triple> extent)
-    : coords_(std::move(coords)), stride_(stride), extent_(extent), id_(next_id()) {
-  for (const Coord& c : coords_) batches_ = std::max<int64_t>(batches_, int64_t{c.batch} + 1);
-}
+CoordSet::CoordSet(Key, PooledVector<Coord> coords, const CoordBounds& bounds, Triple stride,
+                   std::optional<Triple> extent)
+    : coords_(std::move(coords)),
+      stride_(stride),
+      extent_(extent),
+      low_(bounds.low),
+      high_(bounds.high),
+      id_(next_id()) {}
 
 const CoordIndex& CoordSet::index() const {
   std::call_once(index_once_, [this] {
-    BlockNumbers numbers = known_ != nullptr ? std::move(*known_) : BlockNumbers::of(coords_);
+    BlockNumbers numbers = known_ != nullptr ? std::move(*known_) : BlockNumbers::of(coords_, {low_, high_});
     known_ = nullptr;
     index_ = std::allocate_shared<const CoordIndex>(PoolAllocator<CoordIndex>(), coords_, std::move(numbers));
   });

@@ -56,6 +56,25 @@ TEST(BlockNumbers, AreSortedAndLeadFromEachRow) {
   }
 }
 
+TEST(BlockNumbers, KnowTheirRowsBounds) {
+  for (const std::vector<Coord>& coords : sets()) {
+    if (coords.empty()) continue;
+    const CoordBounds exact = CoordBounds::of(coords), known = BlockNumbers::of(coords).bounds();
+    for (int32_t Coord::*axis : {&Coord::batch, &Coord::x, &Coord::y, &Coord::z}) {
+      const auto [low, high] = std::minmax_element(coords.begin(), coords.end(),
+                                                   [&](const Coord& a, const Coord& b) { return a.*axis < b.*axis; });
+      EXPECT_EQ(exact.low.*axis, (*low).*axis);
+      EXPECT_EQ(exact.high.*axis, (*high).*axis);
+    }
+    EXPECT_LE(known.low, exact.low);
+    EXPECT_GE(known.high, exact.high);
+    EXPECT_EQ(block_of(known.low), block_of(exact.low));
+    EXPECT_EQ(block_of(known.high), block_of(exact.high));
+    EXPECT_EQ(known.low.batch, exact.low.batch);
+    EXPECT_EQ(known.high.batch, exact.high.batch);
+  }
+}
+
 TEST(DistinctRows, NumberCoordinatesByFirstAppearance) {
   for (const std::vector<Coord>& coords : sets()) {
     const DistinctRows rows = DistinctRows::of(coords);

@@ -3,6 +3,7 @@
 #include <set>
 #include <thread>
 
+#include "block_numbers.h"
 #include "ops/sparse_examples.h"
 
 namespace lattice {
@@ -40,6 +41,24 @@ TEST(CoordSet, AnEmptyOneIsFine) {
 TEST(CoordSet, AnExtentAdmitsItsCells) {
   const Support set = CoordSet::make({{0, 0, 0, 0}, {0, 1, 2, 3}}, 1, Triple(2, 3, 4));
   EXPECT_EQ(set->extent(), Triple(2, 3, 4));
+}
+
+/// With their blocks.
+NumberedCoords numbered(const std::vector<Coord>& coords) {
+  return {{coords.begin(), coords.end()}, BlockNumbers::of(coords)};
+}
+
+// Of these the bounds are known by blocks alone, which an extent may cut.
+TEST(CoordSet, KnowsTheSameOfNumberedCoordinates) {
+  const std::vector<Coord> coords = {{2, 4, 0, 0}, {0, 1, 2, 3}, {0, 1, 2, 3}};
+  const Support set = CoordSet::make(numbered(coords), 1, Triple(5, 3, 4));
+  EXPECT_EQ(set->batches(), 3);
+  EXPECT_TRUE(set->has_duplicates());
+  expect_error(ErrorCode::invalid_argument, {"row 0 at (2, 4, 0, 0) lies outside the extent (4, 3, 4)"},
+               [&] { CoordSet::make(numbered(coords), 1, Triple(4, 3, 4)); });
+  expect_error(ErrorCode::invalid_argument, {"row 1 has the batch -1"}, [&] {
+    CoordSet::make(numbered({{0, 0, 0, 0}, {-1, 0, 0, 0}}));
+  });
 }
 
 TEST(CoordSet, EachHasAnIdentityOfItsOwn) {

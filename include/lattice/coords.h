@@ -47,6 +47,7 @@ constexpr bool lies_inside(const Coord& c, const Triple& extent) noexcept {
 class CoordIndex;
 class CoordSet;
 struct BlockNumbers;
+struct CoordBounds;
 struct NumberedCoords;
 
 /// Coordinate sets are immutable and shared; two tensors live on the same support where their pointers are equal.
@@ -78,7 +79,7 @@ class CoordSet {
   /// From coordinates of which more is known already (see src/block_numbers.h): the sorted index starts from that.
   static Support make(NumberedCoords coords, Triple stride = 1, std::optional<Triple> extent = std::nullopt);
 
-  CoordSet(Key, PooledVector<Coord> coords, Triple stride, std::optional<Triple> extent);
+  CoordSet(Key, PooledVector<Coord> coords, const CoordBounds& bounds, Triple stride, std::optional<Triple> extent);
   CoordSet(const CoordSet&) = delete;
   CoordSet& operator=(const CoordSet&) = delete;
 
@@ -89,7 +90,7 @@ class CoordSet {
   /// A number that no other set of this process has, and that is never used again.
   uint64_t id() const noexcept { return id_; }
   /// Largest batch + 1; 0 for an empty set.
-  int64_t batches() const noexcept { return batches_; }
+  int64_t batches() const noexcept { return coords_.empty() ? 0 : int64_t{high_.batch} + 1; }
   /// Whether two rows hold the same coordinate. Sorts the set on first use.
   bool has_duplicates() const;
   /// The coordinates as an (N, 4) int32 tensor, in row order.
@@ -101,8 +102,8 @@ class CoordSet {
   PooledVector<Coord> coords_;
   Triple stride_;
   std::optional<Triple> extent_;
+  Coord low_, high_;  // see CoordBounds
   uint64_t id_;
-  int64_t batches_ = 0;
   mutable std::once_flag index_once_;
   mutable std::shared_ptr<BlockNumbers> known_;  // for the index; null without, and afterwards
   mutable std::shared_ptr<const CoordIndex> index_;
