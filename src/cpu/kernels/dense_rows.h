@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 #include "cpu/kernels/fetch.h"
@@ -165,7 +164,7 @@ void dense_rows_with_half(const DenseRows& task) {
 /// So few outputs, beside so many channels, that the lanes of a vector are better channels.
 inline constexpr int64_t kMostFew = 4, kChannelsAnOutput = 8;
 
-/// `weights` is (O, channels), each row filled up with zeros to `padded`, whole vectors.
+/// R rows of O outputs. `weights` is (O, channels), each row filled up with zeros to `padded`, whole vectors.
 template <typename V, typename Rows, int R, int O>
 [[gnu::noinline]] void multiply_few(const DenseRows& task, const float* weights, int64_t padded, int64_t first) {
   const float* x[R];
@@ -202,6 +201,13 @@ template <typename V, typename Rows, int R, int O>
       finish.y[row * finish.stride + o] = sum;
     });
   });
+}
+
+/// Whether dense_rows_of_few() makes the rows of a task.
+template <typename V>
+bool are_few(const DenseRows& task) {
+  const int64_t outputs = task.finish.channels;
+  return outputs <= kMostFew && task.channels >= kChannelsAnOutput * outputs && task.channels >= V::kLanes;
 }
 
 template <typename V, typename Rows>
@@ -281,10 +287,7 @@ bool are_fours(const DenseRows& task) {
 
 template <typename V, typename Rows>
 void dense_rows_at(const DenseRows& task) {
-  const int64_t outputs = task.finish.channels;
-  if (outputs <= kMostFew && task.channels >= std::max<int64_t>(V::kLanes, kChannelsAnOutput * outputs)) {
-    return dense_rows_of_few<V, Rows>(task);
-  }
+  if (are_few<V>(task)) return dense_rows_of_few<V, Rows>(task);
   for_vectors<V>(task.width, [&](auto n) {
     if constexpr (n == 1 && V::kNarrowVectors > 0) {
       if (task.channels <= V::kHeldWeights) {
