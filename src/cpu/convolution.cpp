@@ -35,30 +35,56 @@ TaskScratch& task_scratch() {
   return scratch;
 }
 
-/// A panel of any weight in float32, (channels, width).
-const float* float_panel(const PanelWeight& weight, int64_t tap, const Panel& panel, const Kernels& kernels,
-                         Scratch& scratch) {
-  if (weight.is_packed()) {
-    auto* decoded = scratch.take<float>(weight.groups() * weight.group_size() * panel.width);
-    kernels.decode_floats(weight.codes(tap, panel), decoded);
-    return decoded;
+/// The panels of any weight in float32, (channels, width).
+class FloatPanels {
+ public:
+  /// Where there is `ahead`, a small packed weight is decoded to it at once; else whoever asks for a panel has it
+  /// decoded, tile by tile.
+  FloatPanels(const PanelWeight& weight, const Kernels& kernels, Scratch* ahead) : weight_(weight), kernels_(kernels) {
+    constexpr int64_t kMostFloats = int64_t{1} << 16;  // 256 KiB, which a second-level cache holds beside the sums
+    if (ahead == nullptr || !weight.is_packed()) return;
+    tap_floats_ = rows() * weight.padded_out();
+    if (weight.taps() * tap_floats_ > kMostFloats) return;
+    decoded_ = ahead->take<float>(weight.taps() * tap_floats_);
+    for (int64_t tap = 0; tap < weight.taps(); ++tap) {
+      for (const Panel& panel : weight.panels()) kernels.decode_floats(weight.codes(tap, panel), place(tap, panel));
+    }
   }
-  if (weight.is_bf16()) {
-    auto* wide = scratch.take<float>(weight.padded_channels() * panel.width);
-    kernels.bf16.widen_panel({.from = weight.bf16_pairs(tap, panel),
-                              .pairs = weight.padded_channels() / 2,
-                              .width = panel.width,
-                              .to = wide});
-    return wide;
+
+  const float* of(int64_t tap, const Panel& panel, Scratch& scratch) const {
+    if (decoded_ != nullptr) return place(tap, panel);
+    if (weight_.is_packed()) {
+      auto* decoded = scratch.take<float>(rows() * panel.width);
+      kernels_.decode_floats(weight_.codes(tap, panel), decoded);
+      return decoded;
+    }
+    if (weight_.is_bf16()) {
+      auto* wide = scratch.take<float>(weight_.padded_channels() * panel.width);
+      kernels_.bf16.widen_panel({.from = weight_.bf16_pairs(tap, panel),
+                                 .pairs = weight_.padded_channels() / 2,
+                                 .width = panel.width,
+                                 .to = wide});
+      return wide;
+    }
+    return weight_.floats(tap, panel);
   }
-  return weight.floats(tap, panel);
-}
+
+ private:
+  int64_t rows() const { return weight_.groups() * weight_.group_size(); }
+  float* place(int64_t tap, const Panel& panel) const { return decoded_ + tap * tap_floats_ + rows() * panel.first; }
+
+  const PanelWeight& weight_;
+  const Kernels& kernels_;
+  float* decoded_ = nullptr;
+  int64_t tap_floats_ = 0;
+};
 
 /// One layer's products: the edges of a tile times the panels of a block, by whichever route.
 class LayerProduct {
  public:
-  LayerProduct(const LayerInput& input, int64_t channels, const PanelWeight& weight, const Kernels& kernels)
-      : input_(input), channels_(channels), weight_(weight), kernels_(kernels) {}
+  LayerProduct(const LayerInput& input, int64_t channels, const PanelWeight& weight, const FloatPanels& floats,
+               const Kernels& kernels)
+      : input_(input), channels_(channels), weight_(weight), floats_(floats), kernels_(kernels) {}
 
   /// Panels a task: of kBlockChannels, and of those that are multiplied at once.
   int64_t block_panels() const {
@@ -160,7 +186,7 @@ class LayerProduct {
     kernels_.float_product({.edges = edges,
                             .x = input_.floats(),
                             .x_stride = channels_,
-                            .panel = float_panel(weight_, tap, panel, kernels_, scratch.floats),
+                            .panel = floats_.of(tap, panel, scratch.floats),
                             .channels = channels_});
   }
 
@@ -252,6 +278,7 @@ class LayerProduct {
   const LayerInput& input_;
   int64_t channels_;
   const PanelWeight& weight_;
+  const FloatPanels& floats_;
   const Kernels& kernels_;
 };
 
@@ -304,9 +331,11 @@ template <typename TileAt>
 Tensor CpuBackend::convolve_with(const Tensor& x, int64_t output_rows, const ConvWeight& weight,
                                  const Epilogue& epilogue, const TileAt& tile_at) {
   const auto& panels = static_cast<const PanelWeight&>(weight.prepared(*this));
-  input_.read(x, kernels_, layer_numerics(x.dtype(), weight), panels, workers_);
+  const Numerics numerics = layer_numerics(x.dtype(), weight);
+  input_.read(x, kernels_, numerics, panels, workers_);
   Tensor y = output_tensor(epilogue.columns, x.dtype(), output_rows, weight.out_channels());
-  const LayerProduct product(input_, weight.in_channels(), panels, kernels_);
+  const FloatPanels floats(panels, kernels_, numerics == Numerics::float32 ? &decoded_ : nullptr);
+  const LayerProduct product(input_, weight.in_channels(), panels, floats, kernels_);
   convolve_tiles(output_rows, panels, product, Finisher(epilogue, kernels_, weight.out_channels(), y),
                  weight.out_channels(), workers_, tile_at);
   return y;
@@ -319,6 +348,7 @@ Tensor CpuBackend::convolve_edges(const Tensor& x, const TiledRelation& relation
   const int64_t out_channels = weight.out_channels();
   Tensor y = output_tensor(epilogue.columns, x.dtype(), relation.output_rows(), out_channels);
   const Finisher finisher(epilogue, kernels_, out_channels, y);
+  const FloatPanels floats(weights, kernels_, &decoded_);
   const auto panels = static_cast<int64_t>(weights.panels().size());
   workers_.for_each(relation.tile_count() * panels, [&](int64_t task) {
     const TiledRelation::Tile tile = relation.tile(task / panels);
@@ -329,7 +359,7 @@ Tensor CpuBackend::convolve_edges(const Tensor& x, const TiledRelation& relation
       finish.order = tile.order.data();
       finisher.make_rows({.x = x.data<float>(),
                           .channels = weight.in_channels(),
-                          .panel = float_panel(weights, tap, panel, kernels_, task_scratch().floats),
+                          .panel = floats.of(tap, panel, task_scratch().floats),
                           .width = panel.width,
                           .input = tile.input + edge,
                           .slot = tile.slot + edge,
@@ -355,11 +385,12 @@ Tensor CpuBackend::dense_linear(const Tensor& x, const ConvWeight& weight, const
   const auto& panels = static_cast<const PanelWeight&>(weight.prepared(*this));
   Tensor y = output_tensor(epilogue.columns, x.dtype(), rows, out_channels);
   const Finisher finisher(epilogue, kernels_, out_channels, y);
+  const FloatPanels floats(panels, kernels_, &decoded_);
   workers_.for_blocks(rows, kDenseValuesATask / channels, [&](int64_t first, int64_t last) {
     for (const Panel& panel : panels.panels()) {
       finisher.make_rows({.x = x.data<float>() + first * channels,
                           .channels = channels,
-                          .panel = float_panel(panels, 0, panel, kernels_, task_scratch().floats),
+                          .panel = floats.of(0, panel, task_scratch().floats),
                           .width = panel.width,
                           .finish = finisher.rows(first, last - first, panel.first, panel.outputs)});
     }

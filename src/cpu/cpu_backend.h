@@ -4,6 +4,7 @@
 #include "cpu/kernels/kernels.h"
 #include "cpu/kernels/select.h"
 #include "cpu/layer_input.h"
+#include "cpu/scratch.h"
 #include "cpu/workers.h"
 
 namespace lattice::cpu {
@@ -74,6 +75,7 @@ class CpuBackend final : public Backend {
   bool integers_pay_;
   Workers workers_;
   LayerInput input_;
+  Scratch decoded_;  // a small packed weight
 };
 
 /// Calls visit with a null pointer of the element type that a feature tensor has: float, Float16 or BFloat16.

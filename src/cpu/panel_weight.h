@@ -28,6 +28,9 @@ class PanelWeight final : public PreparedWeight {
 
   const std::vector<Panel>& panels() const noexcept { return panels_; }
   bool is_packed() const noexcept { return words_.defined(); }
+  int64_t taps() const noexcept { return taps_; }
+  /// The widths of all panels.
+  int64_t padded_out() const noexcept { return padded_out_; }
   /// See PanelCodes.
   bool is_centred() const noexcept { return is_centred_; }
   bool is_bf16() const noexcept { return floats_.defined() && floats_.dtype() == DType::bf16; }
