@@ -199,7 +199,7 @@ CoordBounds BlockNumbers::bounds() const {
   auto [low, high] = CoordBounds::of(blocks);
   for (int32_t Coord::*axis : {&Coord::x, &Coord::y, &Coord::z}) {
     low.*axis *= Block::kSide;
-    high.*axis = high.*axis * Block::kSide + Block::kSide - 1;
+    high.*axis = high.*axis * Block::kSide + (Block::kSide - 1);
   }
   return {low, high};
 }
