@@ -243,13 +243,12 @@ class LayerProduct {
   void multiply_codes(int64_t tap, const Panel& panel, const TapEdges& edges, TaskScratch& scratch) const {
     const PackedRows& rows = input_.packed_rows();
     const PanelCodes packed = weight_.codes(tap, panel);
-    auto* codes =
+    auto* decoded =
         scratch.codes.take<uint8_t>(packed.groups * packed.group_size * packed.width * rows.codes->code_bytes);
-    rows.codes->decode(packed, codes);
     rows.codes->product({.edges = edges,
                          .x = rows.x,
                          .rows = rows.factors,
-                         .codes = codes,
+                         .codes = rows.codes->decode(packed, decoded),
                          .scales = packed.scales,
                          .biases = packed.biases,
                          .groups = packed.groups,

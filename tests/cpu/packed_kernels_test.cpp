@@ -148,8 +148,7 @@ RouteRows quantized(const IntegerRoute& route, int32_t limit, const RandomPanel&
 void check_product(const CodeKernels& kernels, const RouteRows& rows, const RandomPanel& packed,
                    const std::vector<float>& x, int64_t channels, int64_t count, int64_t roundings, Random& random) {
   ASSERT_EQ(rows.exact, std::vector<uint8_t>(rows.exact.size(), 0));
-  std::vector<uint8_t> codes(static_cast<size_t>(packed.channels() * packed.width * kernels.code_bytes));
-  kernels.decode(packed.view(), codes.data());
+  std::vector<uint8_t> decoded(static_cast<size_t>(packed.channels() * packed.width * kernels.code_bytes));
   RandomEdges edges(random, count, static_cast<int64_t>(x.size()) / channels, packed.width);
   std::vector<double> expected(edges.sums.begin(), edges.sums.end()), size(expected.size());
   for (int64_t e = 0; e < count; ++e) {
@@ -166,7 +165,7 @@ void check_product(const CodeKernels& kernels, const RouteRows& rows, const Rand
   kernels.product({.edges = edges.view(),
                    .x = rows.x.data(),
                    .rows = rows.factors.data(),
-                   .codes = codes.data(),
+                   .codes = kernels.decode(packed.view(), decoded.data()),
                    .scales = packed.scales.data(),
                    .biases = packed.biases.data(),
                    .groups = packed.groups,

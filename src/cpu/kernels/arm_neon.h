@@ -56,10 +56,6 @@ struct Neon {
     return vshrq_n_u32(v, Shift > 0 ? Shift : 1);
   }
   static Ints mask(Ints v, uint32_t bits) { return vandq_u32(v, vdupq_n_u32(bits)); }
-  static Ints swap_middle_bytes(Ints v) {
-    static constexpr uint8_t kFrom[16] = {0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15};
-    return vreinterpretq_u32_u8(vqtbl1q_u8(vreinterpretq_u8_u32(v), vld1q_u8(kFrom)));
-  }
   static Vector to_floats(Ints v) { return vcvtq_f32_s32(vreinterpretq_s32_u32(v)); }
 
   /// Four instructions for 8 products: not faster than the two multiply-adds of floats, but there for whoever asks.

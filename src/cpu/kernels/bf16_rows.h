@@ -55,9 +55,10 @@ void decode_bf16_of(const PanelCodes& panel, uint32_t* to) {
   }
 }
 
-inline void decode_bf16(const PanelCodes& panel, void* codes) {
+inline const void* decode_bf16(const PanelCodes& panel, void* codes) {
   auto* to = static_cast<uint32_t*>(codes);
   panel.bits == 4 ? decode_bf16_of<4, 0x000F000FU>(panel, to) : decode_bf16_of<8, 0x00FF00FFU>(panel, to);
+  return codes;
 }
 
 inline void widen_panel(const PanelWidening& task) {

@@ -267,7 +267,8 @@ struct EdgeSearch {
 /// A way to multiply codes, in a form of its own.
 struct CodeKernels {
   int64_t code_bytes;
-  void (*decode)(const PanelCodes&, void* codes);
+  /// Where the codes stand: in `codes`, or in the panel, if it has them so.
+  const void* (*decode)(const PanelCodes&, void* codes);
   void (*product)(const PackedProduct&);
 };
 

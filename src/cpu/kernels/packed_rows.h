@@ -46,32 +46,31 @@ void decode_floats(const PanelCodes& panel, float* floats) {
 
 /// Fields of a word that one mask takes out together: pairs of 16 bits or quads of 8, a row of them for each step.
 template <typename V, int Bits, int Step, uint32_t Mask>
-void decode_fields(const PanelCodes& panel, uint32_t* fields) {
+const void* decode_fields(const PanelCodes& panel, void* codes) {
   constexpr int kShifts = 32 / Bits / (Step == 8 ? 2 : 4);
+  auto* fields = static_cast<uint32_t*>(codes);
   for_words<V>(panel, [&](typename V::Ints words, int64_t row, int64_t, int64_t column) {
     uint32_t* to = fields + row * kShifts * panel.width + column;
     unrolled<kShifts>([&](auto i) __attribute__((always_inline)) {
       constexpr int kShift = Step == 8 ? 8 * (i & 1) + 4 * (i >> 1) : 4 * i;
-      const typename V::Ints taken = V::mask(V::template shift_right<kShift>(words), Mask);
-      V::store_ints(to + i * panel.width, Step == 8 ? taken : V::swap_middle_bytes(taken));
+      V::store_ints(to + i * panel.width, V::mask(V::template shift_right<kShift>(words), Mask));
     });
   });
+  return codes;
 }
 
 /// Codes as int16, (channels / 2, width, 2).
 template <typename V>
-void decode_pairs(const PanelCodes& panel, void* codes) {
-  auto* fields = static_cast<uint32_t*>(codes);
-  panel.bits == 4 ? decode_fields<V, 4, 8, 0x000F000FU>(panel, fields)
-                  : decode_fields<V, 8, 8, 0x00FF00FFU>(panel, fields);
+const void* decode_pairs(const PanelCodes& panel, void* codes) {
+  return panel.bits == 4 ? decode_fields<V, 4, 8, 0x000F000FU>(panel, codes)
+                         : decode_fields<V, 8, 8, 0x00FF00FFU>(panel, codes);
 }
 
-/// Codes as uint8, (channels / 4, width, 4).
+/// Codes as uint8, (channels / 4, width, 4), the four in the order 0, 2, 1, 3, as a word of 8 bits has them: its pairs
+/// lie in the even and the odd bytes. Activations stand in the same order.
 template <typename V>
-void decode_quads(const PanelCodes& panel, void* codes) {
-  auto* fields = static_cast<uint32_t*>(codes);
-  panel.bits == 4 ? decode_fields<V, 4, 4, 0x0F0F0F0FU>(panel, fields)
-                  : decode_fields<V, 8, 4, 0xFFFFFFFFU>(panel, fields);
+const void* decode_quads(const PanelCodes& panel, void* codes) {
+  return panel.bits == 4 ? decode_fields<V, 4, 4, 0x0F0F0F0FU>(panel, codes) : panel.words;
 }
 
 inline constexpr int64_t kLargestGroup = 128;
@@ -111,7 +110,7 @@ struct WideActivations {
   }
 };
 
-/// Bytes: of each group one plane, q, or two, the high bytes of q and then the low ones.
+/// Bytes, in the order of decode_quads: of each group one plane, q, or two, the high bytes of q and then the low ones.
 /// Only the first plane has a sign; `Offset` is added to it.
 template <int Planes, int Offset = 0>
 struct BytePlanes {
@@ -122,7 +121,12 @@ struct BytePlanes {
     for (int plane = 0; plane < Planes; ++plane, to += GroupSize) {
       const int shift = 8 * (Planes - 1 - plane);
       const int offset = plane == 0 ? Offset : 0;
-      for (int c = 0; c < GroupSize; ++c) to[c] = static_cast<uint8_t>((q[c] >> shift) + offset);
+      for (int c = 0; c < GroupSize; c += 4) {
+        to[c] = static_cast<uint8_t>((q[c] >> shift) + offset);
+        to[c + 1] = static_cast<uint8_t>((q[c + 2] >> shift) + offset);
+        to[c + 2] = static_cast<uint8_t>((q[c + 1] >> shift) + offset);
+        to[c + 3] = static_cast<uint8_t>((q[c + 3] >> shift) + offset);
+      }
     }
   }
 };

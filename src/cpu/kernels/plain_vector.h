@@ -83,12 +83,6 @@ struct PlainVector {
   static Ints mask(const Ints& v, uint32_t bits) {
     return filled<Ints>([&](int i) { return v.lane[i] & bits; });
   }
-  static Ints swap_middle_bytes(const Ints& v) {
-    return filled<Ints>([&](int i) {
-      const uint32_t word = v.lane[i];
-      return (word & 0xFF0000FFU) | (word & 0xFF00U) << 8 | (word >> 8 & 0xFF00U);
-    });
-  }
   static Vector to_floats(const Ints& v) {
     return filled<Vector>([&](int i) { return static_cast<float>(static_cast<int32_t>(v.lane[i])); });
   }

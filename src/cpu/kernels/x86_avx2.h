@@ -79,10 +79,6 @@ struct Avx2 {
     return _mm256_srli_epi32(v, Shift);
   }
   static Ints mask(Ints v, uint32_t bits) { return _mm256_and_si256(v, _mm256_set1_epi32(static_cast<int>(bits))); }
-  static Ints swap_middle_bytes(Ints v) {
-    return _mm256_shuffle_epi8(v, _mm256_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15,  //
-                                                   0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15));
-  }
   static Vector to_floats(Ints v) { return _mm256_cvtepi32_ps(v); }
 
   static Ints dot_pairs(Ints acc, Ints values, Ints codes) {

@@ -64,9 +64,6 @@ struct Avx512 {
     return _mm512_srli_epi32(v, Shift);
   }
   static Ints mask(Ints v, uint32_t bits) { return _mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(bits))); }
-  static Ints swap_middle_bytes(Ints v) {
-    return _mm512_shuffle_epi8(v, _mm512_set4_epi32(0x0F0D0E0C, 0x0B090A08, 0x07050604, 0x03010200));
-  }
   static Vector to_floats(Ints v) { return _mm512_cvtepi32_ps(v); }
 
   static Ints dot_pairs(Ints acc, Ints values, Ints codes) {
