@@ -245,6 +245,23 @@ TEST_P(EveryIsa, MakesDenseRowsOfFourChannels) {
   for (int i = 0; i < 100; ++i) check_dense_rows(kernels(), random, {4, (3 + lanes) / lanes * lanes, 4, 4, 4});
 }
 
+// Along the channels, whole vectors of them and not.
+TEST_P(EveryIsa, MakesDenseRowsOfFewOutputs) {
+  Random random(7);
+  const int64_t lanes = kernels().lanes;
+  for (const int64_t channels :
+       {int64_t{15}, int64_t{16}, int64_t{17}, int64_t{40}, int64_t{100}, kMostDenseChannels}) {
+    for (int64_t outs = 1; outs <= 5; ++outs) {
+      for (const bool of_edges : {false, true}) {
+        const int64_t width = (outs + lanes - 1) / lanes * lanes;
+        for (int i = 0; i < 4; ++i) {
+          check_dense_rows(kernels(), random, {channels, width, outs, outs + 1, outs + 2, of_edges});
+        }
+      }
+    }
+  }
+}
+
 TEST_P(EveryIsa, WidensEverySixteenBitPattern) {
   std::vector<uint16_t> from(65536 + 3);
   for (size_t i = 0; i < from.size(); ++i) from[i] = static_cast<uint16_t>(i);

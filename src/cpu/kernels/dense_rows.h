@@ -104,16 +104,26 @@ inline RowFinish channels_from(RowFinish task, int64_t first) {
   return task;
 }
 
+/// Points at the rows first .. first + R - 1, and fetches those behind them.
+template <typename Rows, int R>
+[[gnu::always_inline]] inline void find_rows(const DenseRows& task, int64_t first, const float* (&x)[R]) {
+  Rows::fetch_rows(task, first + R, R);
+  unrolled<R>([&](auto r)
+                  __attribute__((always_inline)) { x[r] = task.x + Rows::input(task, first + r) * task.channels; });
+}
+
+template <typename V, int Count>
+[[gnu::always_inline]] inline void clear(typename V::Vector (&sums)[Count]) {
+  unrolled<Count>([&](auto i) __attribute__((always_inline)) { sums[i] = V::broadcast(0.0F); });
+}
+
 /// A step of the panel is `Stride` vectors.
 template <typename V, typename Rows, int R, int N, int Stride = N>
 [[gnu::noinline]] void multiply_dense(const DenseRows& task, const DenseFinish<V, N>& finish, int64_t first) {
   const float* x[R];
   typename V::Vector sums[R * N];
-  Rows::fetch_rows(task, first + R, R);
-  unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    x[r] = task.x + Rows::input(task, first + r) * task.channels;
-    unrolled<N>([&](auto n) __attribute__((always_inline)) { sums[r * N + n] = V::broadcast(0.0F); });
-  });
+  find_rows<Rows>(task, first, x);
+  clear<V>(sums);
   add_steps<V, FloatStep<V>, R, N, Stride>(sums, x, task.panel, task.channels);
   unrolled<R>([&](auto r)
                   __attribute__((always_inline)) { finish.store(Rows::output(task, first + r), sums + r * N); });
@@ -127,12 +137,9 @@ template <typename V, typename Rows, int R, int N>
   const float* x[R];
   typename V::Vector sums[R * N];
   typename Half::Vector half_sums[R];
-  Rows::fetch_rows(task, first + R, R);
-  unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    x[r] = task.x + Rows::input(task, first + r) * task.channels;
-    unrolled<N>([&](auto n) __attribute__((always_inline)) { sums[r * N + n] = V::broadcast(0.0F); });
-    half_sums[r] = Half::broadcast(0.0F);
-  });
+  find_rows<Rows>(task, first, x);
+  clear<V>(sums);
+  clear<Half>(half_sums);
   add_steps_and_half<V, R, N>(sums, half_sums, x, task.panel, task.channels);
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
     const int64_t row = Rows::output(task, first + r);
@@ -169,11 +176,8 @@ template <typename V, typename Rows, int R, int O>
 [[gnu::noinline]] void multiply_few(const DenseRows& task, const float* weights, int64_t padded, int64_t first) {
   const float* x[R];
   typename V::Vector sums[R * O];
-  Rows::fetch_rows(task, first + R, R);
-  unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    x[r] = task.x + Rows::input(task, first + r) * task.channels;
-    unrolled<O>([&](auto o) __attribute__((always_inline)) { sums[r * O + o] = V::broadcast(0.0F); });
-  });
+  find_rows<Rows>(task, first, x);
+  clear<V>(sums);
   const auto add = [&](int64_t c, const auto& load) __attribute__((always_inline)) {
     typename V::Vector weight[O];
     unrolled<O>([&](auto o) __attribute__((always_inline)) { weight[o] = V::load(weights + o * padded + c); });
