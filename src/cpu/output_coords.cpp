@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <span>
 #include <utility>
 #include <vector>
@@ -124,7 +125,7 @@ class ReachedBlocks {
   const From& from(uint32_t input_block) const noexcept { return from_[input_block]; }
   /// The number of a block of outputs.
   uint32_t number(const From& from, uint32_t part) const noexcept { return numbers_[from.first + part]; }
-  const PooledVector<Coord>& blocks() const noexcept { return blocks_; }
+  /// By number, once.
   PooledVector<Coord> take_blocks() { return std::move(blocks_); }
 
  private:
@@ -193,7 +194,8 @@ ReachedBlocks::ReachedBlocks(const CoordIndex& source, const Axes<Axis>& axes, c
 /// The outputs found so far.
 class Outputs {
  public:
-  Outputs(ReachedBlocks& reached, int64_t expected) : reached_(reached), cells_(reached.blocks().size(), 0) {
+  /// Of these blocks.
+  Outputs(PooledVector<Coord> blocks, int64_t expected) : blocks_(std::move(blocks)), cells_(blocks_.size(), 0) {
     reserve(static_cast<size_t>(expected));
   }
 
@@ -216,17 +218,21 @@ class Outputs {
     /// Adds the coordinate at a cell of a block where it is not there. Whether it is there cannot be foreseen: it is
     /// written in any case, and counts where it is new.
     void add(uint32_t number, unsigned cell) {
-      const uint64_t held = cells[number];
       const Coord& block = blocks[number];
-      coords[count] = {block.batch, block.x * Block::kSide + static_cast<int32_t>(cell >> 4),
-                       block.y * Block::kSide + static_cast<int32_t>(cell >> 2 & 3),
-                       block.z * Block::kSide + static_cast<int32_t>(cell & 3)};
+      add(number, cell,
+          {block.batch, block.x * Block::kSide + static_cast<int32_t>(cell >> 4),
+           block.y * Block::kSide + static_cast<int32_t>(cell >> 2 & 3),
+           block.z * Block::kSide + static_cast<int32_t>(cell & 3)});
+    }
+    void add(uint32_t number, unsigned cell, const Coord& at) {
+      const uint64_t held = cells[number];
+      coords[count] = at;
       numbers[count] = number;
       count += ~held >> cell & 1;
       cells[number] = held | uint64_t{1} << cell;
     }
   };
-  Adder adder() { return {reached_.blocks().data(), cells_.data(), coords_.data(), numbers_.data(), count_}; }
+  Adder adder() { return {blocks_.data(), cells_.data(), coords_.data(), numbers_.data(), count_}; }
   void keep(const Adder& adder) {
     count_ = adder.count;
     if (count_ > 0) check_distinct_count(count_ - 1);
@@ -236,11 +242,11 @@ class Outputs {
     coords_.resize(count_);
     numbers_.resize(count_);
     return {std::move(coords_),
-            {.blocks = reached_.take_blocks(), .cells = std::move(cells_), .of_row = std::move(numbers_)}};
+            {.blocks = std::move(blocks_), .cells = std::move(cells_), .of_row = std::move(numbers_)}};
   }
 
  private:
-  ReachedBlocks& reached_;
+  PooledVector<Coord> blocks_;
   PooledVector<uint64_t> cells_;
   PooledVector<Coord> coords_;
   PooledVector<uint32_t> numbers_;
@@ -254,7 +260,7 @@ NumberedCoords merge_by_blocks(const CoordSet& source, const Axes<Axis>& axes, c
   const CoordIndex& index = source.index();
   const Patterns patterns(reach);
   ReachedBlocks reached(index, axes, reach, patterns);
-  Outputs outputs(reached, source.rows());
+  Outputs outputs(reached.take_blocks(), source.rows());
   const std::span<const Coord> coords = source.coords();
   const std::span<const uint32_t> block_of_row = index.block_of_row();
   const bool have_one_output = patterns.have_one_output();
@@ -291,6 +297,53 @@ NumberedCoords merge_by_blocks(const CoordSet& source, const Axes<Axis>& axes, c
   return outputs.take();
 }
 
+/// Division by powers of two, rounded down.
+class Shift {
+ public:
+  static std::optional<Shift> of(const Triple& divisors) {
+    const auto is_power = [](int64_t value) { return std::has_single_bit(static_cast<uint64_t>(value)); };
+    if (!is_power(divisors.x) || !is_power(divisors.y) || !is_power(divisors.z)) return std::nullopt;
+    const auto bits = [](int64_t power) { return std::countr_zero(static_cast<uint64_t>(power)); };
+    return Shift(bits(divisors.x), bits(divisors.y), bits(divisors.z));
+  }
+
+  Coord operator()(const Coord& c) const noexcept { return {c.batch, c.x >> x_, c.y >> y_, c.z >> z_}; }
+
+ private:
+  Shift(int x, int y, int z) : x_(x), y_(y), z_(z) {}
+
+  int x_, y_, z_;
+};
+
+/// All outputs, of which each input has one: its own coordinate, shifted. A block of inputs then leads to the block
+/// that is its own place, shifted.
+NumberedCoords merge_shifted(const CoordSet& source, const Shift& shift) {
+  const CoordIndex& index = source.index();
+  PooledVector<Coord> reached;
+  reached.reserve(index.blocks().size());
+  for (size_t column = 0; column + 1 < index.columns().size(); ++column) {
+    const BlockColumn& at = index.columns()[column];
+    Coord to = shift({at.batch, at.x, at.y, 0});
+    const int32_t last = index.columns()[column + 1].first_block;
+    for (int32_t number = at.first_block; number < last; ++number) {
+      to.z = shift({0, 0, 0, index.blocks()[static_cast<size_t>(number)].z}).z;
+      reached.push_back(to);
+    }
+  }
+  BlockNumbers numbers = BlockNumbers::of_blocks(reached);
+  Outputs outputs(std::move(numbers.blocks), source.rows());
+  const std::span<const Coord> coords = source.coords();
+  const uint32_t* const block_of_row = index.block_of_row().data();
+  const uint32_t* const reached_number = numbers.of_row.data();
+  Outputs::Adder adder = outputs.adder();
+  for (size_t row = 0; row < coords.size(); ++row) {
+    const Coord to = shift(coords[row]);
+    adder.add(reached_number[block_of_row[row]], static_cast<unsigned>(Block::cell(to.x, to.y, to.z)), to);
+  }
+  outputs.keep(adder);
+  return outputs.take();
+}
+
 template <typename Axis>
 NumberedCoords merge(const CoordSet& source, const Axes<Axis>& axes, std::string_view operation) {
   const std::array<std::optional<AxisReach>, 3> tables = {AxisReach::make(axes[0], 0), AxisReach::make(axes[1], 1),
@@ -312,6 +365,7 @@ NumberedCoords forward_coords(const CoordSet& source, const ConvGeometry& geomet
   const std::span<const Coord> coords = source.coords();
   if (geometry.has_unit_stride() && geometry.padding() == Triple(0)) return {{coords.begin(), coords.end()}, {}};
   const auto& stride = geometry.stride();
+  if (const auto shift = Shift::of(stride)) return merge_shifted(source, *shift);
   return merge(source, Axes<ForwardAxis>{ForwardAxis(stride.x), ForwardAxis(stride.y), ForwardAxis(stride.z)}, "");
 }
 

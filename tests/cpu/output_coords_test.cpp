@@ -48,6 +48,7 @@ TEST(OutputCoords, AreThoseOfTheReference) {
       {.kernel_size = {3, 1, 2}, .stride = {2, 1, 3}, .padding = {1, 0, 1}},
       {.kernel_size = 3, .stride = 1, .padding = 1, .dilation = 2},
       {.kernel_size = 5, .stride = 3, .padding = 2, .dilation = {1, 2, 3}},
+      {.kernel_size = {4, 1, 2}, .stride = {4, 1, 2}},
       {.kernel_size = 8, .stride = 8},
       {.kernel_size = 3, .stride = {9, 16, 2}, .padding = 1},
       {.kernel_size = {9, 1, 1}, .stride = 2, .padding = {4, 0, 0}},
