@@ -27,7 +27,7 @@ struct OfBlocks {
 /// Gives each row its block's number, and each block the cells of its rows.
 template <typename Of, typename NumberOf>
 void number_rows(std::span<const Coord> coords, BlockNumbers& numbers, const NumberOf& number_of) {
-  if (Of::kHasCells) numbers.cells.resize(numbers.blocks.size());
+  if (Of::kHasCells) numbers.cells.resize(numbers.heights.size());
   for (size_t row = 0; row < coords.size(); ++row) {
     const uint32_t number = number_of(numbers.of_row[row]);
     numbers.of_row[row] = number;
@@ -74,13 +74,13 @@ class Ranges {
            distance(low_.z, Of::block(c.z));
   }
 
-  /// Turns places, which must rise, into blocks again.
-  class Walk {
+  /// Adds the blocks of places, which must rise, to those that are there.
+  class Lister {
    public:
-    explicit Walk(const Ranges& ranges) : ranges_(ranges) { enter(0); }
-    Coord block(uint64_t place) {
+    Lister(const Ranges& ranges, BlockNumbers& numbers) : ranges_(ranges), numbers_(numbers) {}
+    void add(uint64_t place) {
       if (place - first_ >= ranges_.z_) enter(place / ranges_.z_);
-      return {column_.batch, column_.x, column_.y, static_cast<int32_t>(ranges_.low_.z + int64_t(place - first_))};
+      numbers_.heights.push_back(static_cast<int32_t>(ranges_.low_.z + int64_t(place - first_)));
     }
 
    private:
@@ -89,15 +89,19 @@ class Ranges {
       if (column - row_first_ >= ranges_.y_) {
         const uint64_t row = column / ranges_.y_;
         row_first_ = row * ranges_.y_;
-        column_.batch = static_cast<int32_t>(ranges_.low_.batch + int64_t(row / ranges_.x_));
-        column_.x = static_cast<int32_t>(ranges_.low_.x + int64_t(row % ranges_.x_));
+        at_.batch = static_cast<int32_t>(ranges_.low_.batch + int64_t(row / ranges_.x_));
+        at_.x = static_cast<int32_t>(ranges_.low_.x + int64_t(row % ranges_.x_));
       }
-      column_.y = static_cast<int32_t>(ranges_.low_.y + int64_t(column - row_first_));
+      at_.y = static_cast<int32_t>(ranges_.low_.y + int64_t(column - row_first_));
+      at_.first_block = static_cast<int32_t>(numbers_.heights.size());
+      numbers_.columns.push_back(at_);
     }
 
     const Ranges& ranges_;
-    uint64_t first_ = 0, row_first_ = 0;  // the first place of the column at hand, and the first column of its x
-    Coord column_ = {ranges_.low_.batch, ranges_.low_.x, ranges_.low_.y, 0};
+    BlockNumbers& numbers_;
+    // The first place of the column at hand, and the first column of its x; at first far from any.
+    uint64_t first_ = uint64_t{1} << 63, row_first_ = uint64_t{1} << 63;
+    BlockColumn at_ = {};
   };
 
  private:
@@ -109,17 +113,16 @@ constexpr size_t kWordsAtOnce = 4;  // of which a bitmap has a multiple
 
 /// Turns words of bits into blocks; how many blocks stand before each word that has some.
 template <typename Of>
-PooledVector<uint32_t> list_blocks(std::span<const uint64_t> held, const Ranges<Of>& ranges,
-                                   PooledVector<Coord>& blocks) {
+PooledVector<uint32_t> list_blocks(std::span<const uint64_t> held, const Ranges<Of>& ranges, BlockNumbers& numbers) {
   PooledVector<uint32_t> before(held.size());
-  typename Ranges<Of>::Walk walk(ranges);
+  typename Ranges<Of>::Lister lister(ranges, numbers);
   for (size_t first = 0; first < held.size(); first += kWordsAtOnce) {
     const uint64_t* const words = &held[first];
     if ((words[0] | words[1] | words[2] | words[3]) == 0) continue;  // as most are
     for (size_t word = first; word < first + kWordsAtOnce; ++word) {
-      before[word] = static_cast<uint32_t>(blocks.size());
+      before[word] = static_cast<uint32_t>(numbers.heights.size());
       for (uint64_t rest = held[word]; rest != 0; rest &= rest - 1) {
-        blocks.push_back(walk.block(word * 64 + static_cast<uint64_t>(std::countr_zero(rest))));
+        lister.add(word * 64 + static_cast<uint64_t>(std::countr_zero(rest)));
       }
     }
   }
@@ -136,7 +139,7 @@ BlockNumbers number_by_bitmap(std::span<const Coord> coords, const Ranges<Of>& r
     numbers.of_row[row] = place;
     held[place >> 6] |= uint64_t{1} << (place & 63);
   }
-  const PooledVector<uint32_t> before = list_blocks(held, ranges, numbers.blocks);
+  const PooledVector<uint32_t> before = list_blocks(held, ranges, numbers);
   number_rows<Of>(coords, numbers, [&](uint32_t place) {
     const uint64_t below = held[place >> 6] & ((uint64_t{1} << (place & 63)) - 1);
     return before[place >> 6] + static_cast<uint32_t>(std::popcount(below));
@@ -154,10 +157,17 @@ BlockNumbers number_by_hash(std::span<const Coord> coords) {
   PooledVector<uint32_t> sorted(blocks.size()), number(blocks.size());
   std::iota(sorted.begin(), sorted.end(), 0U);
   std::sort(sorted.begin(), sorted.end(), [&](uint32_t a, uint32_t b) { return blocks[a] < blocks[b]; });
-  numbers.blocks.reserve(blocks.size());
+  numbers.heights.reserve(blocks.size());
+  const Coord* previous = nullptr;
   for (const uint32_t at : sorted) {
-    number[at] = static_cast<uint32_t>(numbers.blocks.size());
-    numbers.blocks.push_back(blocks[at]);
+    const Coord& block = blocks[at];
+    const auto next = static_cast<uint32_t>(numbers.heights.size());
+    if (previous == nullptr || block.y != previous->y || block.x != previous->x || block.batch != previous->batch) {
+      numbers.columns.push_back({block.batch, block.x, block.y, static_cast<int32_t>(next)});
+    }
+    previous = &block;
+    number[at] = next;
+    numbers.heights.push_back(block.z);
   }
   number_rows<Of>(coords, numbers, [&](uint32_t at) { return number[at]; });
   return numbers;
@@ -196,12 +206,37 @@ BlockNumbers BlockNumbers::of_blocks(std::span<const Coord> blocks) {
 }
 
 CoordBounds BlockNumbers::bounds() const {
-  auto [low, high] = CoordBounds::of(blocks);
+  if (heights.empty()) return {};
+  const BlockColumn &first = columns.front(), &last = columns.back();
+  Coord low = {first.batch, first.x, first.y, heights.front()}, high = {last.batch, low.x, low.y, low.z};
+  for (const BlockColumn& column : columns) {
+    low.x = std::min(low.x, column.x);
+    high.x = std::max(high.x, column.x);
+    low.y = std::min(low.y, column.y);
+    high.y = std::max(high.y, column.y);
+  }
+  for (const int32_t z : heights) {
+    low.z = std::min(low.z, z);
+    high.z = std::max(high.z, z);
+  }
   for (int32_t Coord::*axis : {&Coord::x, &Coord::y, &Coord::z}) {
     low.*axis *= Block::kSide;
     high.*axis = high.*axis * Block::kSide + (Block::kSide - 1);
   }
   return {low, high};
+}
+
+PooledVector<Coord> BlockNumbers::blocks() const {
+  PooledVector<Coord> blocks;
+  blocks.reserve(heights.size());
+  for (size_t column = 0; column < columns.size(); ++column) {
+    const auto& [batch, x, y, first] = columns[column];
+    const size_t last =
+        column + 1 < columns.size() ? static_cast<size_t>(columns[column + 1].first_block) : heights.size();
+    for (auto block = static_cast<size_t>(first); block < last; ++block)
+      blocks.push_back({batch, x, y, heights[block]});
+  }
+  return blocks;
 }
 
 }  // namespace lattice

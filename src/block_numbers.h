@@ -16,12 +16,20 @@ struct CoordBounds {
   static CoordBounds of(std::span<const Coord> coords);
 };
 
+/// Blocks above one another: their batch, x and y, counted in blocks, and the number of the first. Those up to the next
+/// column's first belong to it.
+struct BlockColumn {
+  int32_t batch, x, y;
+  int32_t first_block;
+};
+
 /// The blocks that a coordinate set touches (see Block), each once, sorted by (batch, x, y, z), the cells that it holds
 /// of each, and which block each row lies in.
 struct BlockNumbers {
-  PooledVector<Coord> blocks = {};     // batch, and blocks of x, y, z
+  PooledVector<BlockColumn> columns = {};
+  PooledVector<int32_t> heights = {};  // by block: its z, counted in blocks
   PooledVector<uint64_t> cells = {};   // by block, one bit a cell
-  PooledVector<uint32_t> of_row = {};  // a number in `blocks`
+  PooledVector<uint32_t> of_row = {};  // the number of its block
 
   static BlockNumbers of(std::span<const Coord> coords, const CoordBounds& bounds);
   static BlockNumbers of(std::span<const Coord> coords) { return of(coords, CoordBounds::of(coords)); }
@@ -30,6 +38,8 @@ struct BlockNumbers {
 
   /// Of the rows.
   CoordBounds bounds() const;
+  /// The blocks themselves, by number.
+  PooledVector<Coord> blocks() const;
 };
 
 /// A set's coordinates; with their blocks, where who found them knows those as well (else there are none).

@@ -51,7 +51,7 @@ void DistinctCoords::resize(int bits) {
 
 DistinctRows DistinctRows::of(std::span<const Coord> coords) {
   BlockNumbers numbers = BlockNumbers::of(coords);
-  PooledVector<size_t> first(numbers.blocks.size());  // by block: how many coordinates stand before it
+  PooledVector<size_t> first(numbers.heights.size());  // by block: how many coordinates stand before it
   size_t places = 0;
   for (size_t number = 0; number < first.size(); ++number) {
     first[number] = places;
@@ -79,8 +79,8 @@ DistinctRows DistinctRows::of(std::span<const Coord> coords) {
   }
   rows.distinct.coords.resize(places);
   rows.distinct.blocks.of_row.resize(places);
-  rows.distinct.blocks.blocks = std::move(numbers.blocks);
-  rows.distinct.blocks.cells = std::move(numbers.cells);
+  numbers.of_row = std::move(rows.distinct.blocks.of_row);
+  rows.distinct.blocks = std::move(numbers);
   return rows;
 }
 

@@ -34,10 +34,15 @@ std::vector<std::vector<Coord>> sets() {
 
 void expect_numbers_of(const std::vector<Coord>& block_of_row, const BlockNumbers& numbers) {
   const std::set<Coord> distinct(block_of_row.begin(), block_of_row.end());
-  EXPECT_TRUE(std::equal(distinct.begin(), distinct.end(), numbers.blocks.begin(), numbers.blocks.end()));
+  const PooledVector<Coord> blocks = numbers.blocks();
+  EXPECT_TRUE(std::equal(distinct.begin(), distinct.end(), blocks.begin(), blocks.end()));
+  for (size_t column = 1; column < numbers.columns.size(); ++column) {
+    const BlockColumn &at = numbers.columns[column], &before = numbers.columns[column - 1];
+    EXPECT_TRUE(at.y != before.y || at.x != before.x || at.batch != before.batch);
+  }
   ASSERT_EQ(numbers.of_row.size(), block_of_row.size());
   for (size_t row = 0; row < block_of_row.size(); ++row) {
-    ASSERT_EQ(numbers.blocks.at(numbers.of_row[row]), block_of_row[row]) << row;
+    ASSERT_EQ(blocks.at(numbers.of_row[row]), block_of_row[row]) << row;
   }
 }
 
@@ -47,7 +52,7 @@ TEST(BlockNumbers, AreSortedAndLeadFromEachRow) {
     std::transform(coords.begin(), coords.end(), blocks.begin(), block_of);
     const BlockNumbers numbers = BlockNumbers::of(coords);
     expect_numbers_of(blocks, numbers);
-    PooledVector<uint64_t> cells(numbers.blocks.size());
+    PooledVector<uint64_t> cells(numbers.heights.size());
     for (size_t row = 0; row < coords.size(); ++row) {
       cells[numbers.of_row[row]] |= uint64_t{1} << Block::cell(coords[row].x, coords[row].y, coords[row].z);
     }

@@ -125,13 +125,13 @@ class ReachedBlocks {
   const From& from(uint32_t input_block) const noexcept { return from_[input_block]; }
   /// The number of a block of outputs.
   uint32_t number(const From& from, uint32_t part) const noexcept { return numbers_[from.first + part]; }
-  /// By number, once.
-  PooledVector<Coord> take_blocks() { return std::move(blocks_); }
+  /// The blocks of outputs, once.
+  BlockNumbers take_blocks() { return std::move(blocks_); }
 
  private:
   PooledVector<From> from_;
   PooledVector<uint32_t> numbers_;  // by part; any where no input leads there
-  PooledVector<Coord> blocks_;      // by number
+  BlockNumbers blocks_;
 };
 
 template <typename Axis>
@@ -152,7 +152,7 @@ ReachedBlocks::ReachedBlocks(const CoordIndex& source, const Axes<Axis>& axes, c
     }
     return clipped;
   };
-  const size_t blocks = source.blocks().size() - 1;
+  const size_t blocks = source.block_count();
   from_.reserve(blocks);
   numbers_.reserve(blocks);
   PooledVector<Coord> reached;
@@ -164,7 +164,7 @@ ReachedBlocks::ReachedBlocks(const CoordIndex& source, const Axes<Axis>& axes, c
     const Inputs x_inputs = inputs(0, x, at.x), y_inputs = inputs(1, y, at.y);
     const int32_t last = source.columns()[column + 1].first_block;
     for (int32_t number = at.first_block; number < last; ++number) {
-      const Block& block = source.blocks()[static_cast<size_t>(number)];
+      const Block block = source.block(static_cast<size_t>(number));
       const AxisReach::Place z = reach[2].place(block.z);
       const int z_parts = reach[2].phase(z.phase).parts;
       const Inputs z_inputs = inputs(2, z, block.z);
@@ -188,14 +188,16 @@ ReachedBlocks::ReachedBlocks(const CoordIndex& source, const Axes<Axis>& axes, c
   BlockNumbers numbers = BlockNumbers::of_blocks(reached);
   numbers.of_row.push_back(0);  // of a part without inputs behind the last reached one
   for (uint32_t& number : numbers_) number = numbers.of_row[number];
-  blocks_ = std::move(numbers.blocks);
+  blocks_ = std::move(numbers);
 }
 
 /// The outputs found so far.
 class Outputs {
  public:
-  /// Of these blocks.
-  Outputs(PooledVector<Coord> blocks, int64_t expected) : blocks_(std::move(blocks)), cells_(blocks_.size(), 0) {
+  /// In these blocks, of which it is not known yet what they hold.
+  Outputs(BlockNumbers blocks, int64_t expected) : blocks_(std::move(blocks)) {
+    blocks_.cells.assign(blocks_.heights.size(), 0);
+    blocks_.of_row.clear();
     reserve(static_cast<size_t>(expected));
   }
 
@@ -204,26 +206,18 @@ class Outputs {
     if (count_ + count <= coords_.size()) return;
     const size_t room = std::max(count_ + count, coords_.size() + coords_.size() / 2);
     coords_.resize(room);
-    numbers_.resize(room);
+    blocks_.of_row.resize(room);
   }
   /// Adds outputs, for which there must be room. Holds what changes with each of them in registers: the others are
   /// lost until `keep`.
   struct Adder {
-    const Coord* blocks;
     uint64_t* cells;  // by block
     Coord* coords;
     uint32_t* numbers;
     size_t count;
 
-    /// Adds the coordinate at a cell of a block where it is not there. Whether it is there cannot be foreseen: it is
+    /// Adds a coordinate, at a cell of a block, where it is not there. Whether it is there cannot be foreseen: it is
     /// written in any case, and counts where it is new.
-    void add(uint32_t number, unsigned cell) {
-      const Coord& block = blocks[number];
-      add(number, cell,
-          {block.batch, block.x * Block::kSide + static_cast<int32_t>(cell >> 4),
-           block.y * Block::kSide + static_cast<int32_t>(cell >> 2 & 3),
-           block.z * Block::kSide + static_cast<int32_t>(cell & 3)});
-    }
     void add(uint32_t number, unsigned cell, const Coord& at) {
       const uint64_t held = cells[number];
       coords[count] = at;
@@ -232,7 +226,7 @@ class Outputs {
       cells[number] = held | uint64_t{1} << cell;
     }
   };
-  Adder adder() { return {blocks_.data(), cells_.data(), coords_.data(), numbers_.data(), count_}; }
+  Adder adder() { return {blocks_.cells.data(), coords_.data(), blocks_.of_row.data(), count_}; }
   void keep(const Adder& adder) {
     count_ = adder.count;
     if (count_ > 0) check_distinct_count(count_ - 1);
@@ -240,16 +234,13 @@ class Outputs {
 
   NumberedCoords take() {
     coords_.resize(count_);
-    numbers_.resize(count_);
-    return {std::move(coords_),
-            {.blocks = std::move(blocks_), .cells = std::move(cells_), .of_row = std::move(numbers_)}};
+    blocks_.of_row.resize(count_);
+    return {std::move(coords_), std::move(blocks_)};
   }
 
  private:
-  PooledVector<Coord> blocks_;
-  PooledVector<uint64_t> cells_;
+  BlockNumbers blocks_;
   PooledVector<Coord> coords_;
-  PooledVector<uint32_t> numbers_;
   size_t count_ = 0;
 };
 
@@ -260,7 +251,9 @@ NumberedCoords merge_by_blocks(const CoordSet& source, const Axes<Axis>& axes, c
   const CoordIndex& index = source.index();
   const Patterns patterns(reach);
   ReachedBlocks reached(index, axes, reach, patterns);
-  Outputs outputs(reached.take_blocks(), source.rows());
+  BlockNumbers blocks = reached.take_blocks();
+  const PooledVector<Coord> places = blocks.blocks();
+  Outputs outputs(std::move(blocks), source.rows());
   const std::span<const Coord> coords = source.coords();
   const std::span<const uint32_t> block_of_row = index.block_of_row();
   const bool have_one_output = patterns.have_one_output();
@@ -274,7 +267,13 @@ NumberedCoords merge_by_blocks(const CoordSet& source, const Axes<Axis>& axes, c
       const ReachedBlocks::From from = reached.from(block_of_row[row]);
       if (from.inside) {
         const uint32_t pattern = from.pattern + static_cast<uint32_t>(Block::cell(c.x, c.y, c.z));
-        const auto add = [&](const Patterns::Output& to) { adder.add(reached.number(from, to.part), to.cell); };
+        const auto add = [&](const Patterns::Output& to) {
+          const uint32_t number = reached.number(from, to.part);
+          const Coord& block = places[number];
+          adder.add(number, to.cell,
+                    {block.batch, block.x * Block::kSide + (to.cell >> 4), block.y * Block::kSide + (to.cell >> 2 & 3),
+                     block.z * Block::kSide + (to.cell & 3)});
+        };
         if (have_one_output) {
           add(patterns.only_output(pattern));
         } else {
@@ -289,7 +288,7 @@ NumberedCoords merge_by_blocks(const CoordSet& source, const Axes<Axis>& axes, c
         const int64_t column = (Block::of(at.x) - x.first_block) * y_parts + Block::of(at.y) - y.first_block;
         const int64_t part = column * z_parts + Block::of(at.z) - z.first_block;
         adder.add(reached.number(from, static_cast<uint32_t>(part)),
-                  static_cast<unsigned>(Block::cell(at.x, at.y, at.z)));
+                  static_cast<unsigned>(Block::cell(at.x, at.y, at.z)), at);
       });
     }
     outputs.keep(adder);
@@ -320,25 +319,25 @@ class Shift {
 NumberedCoords merge_shifted(const CoordSet& source, const Shift& shift) {
   const CoordIndex& index = source.index();
   PooledVector<Coord> reached;
-  reached.reserve(index.blocks().size());
+  reached.reserve(index.block_count());
   for (size_t column = 0; column + 1 < index.columns().size(); ++column) {
     const BlockColumn& at = index.columns()[column];
     Coord to = shift({at.batch, at.x, at.y, 0});
     const int32_t last = index.columns()[column + 1].first_block;
     for (int32_t number = at.first_block; number < last; ++number) {
-      to.z = shift({0, 0, 0, index.blocks()[static_cast<size_t>(number)].z}).z;
+      to.z = shift({0, 0, 0, index.block_heights()[static_cast<size_t>(number)]}).z;
       reached.push_back(to);
     }
   }
-  BlockNumbers numbers = BlockNumbers::of_blocks(reached);
-  Outputs outputs(std::move(numbers.blocks), source.rows());
+  BlockNumbers blocks = BlockNumbers::of_blocks(reached);
+  const PooledVector<uint32_t> number_of_block = std::move(blocks.of_row);
+  Outputs outputs(std::move(blocks), source.rows());
   const std::span<const Coord> coords = source.coords();
   const uint32_t* const block_of_row = index.block_of_row().data();
-  const uint32_t* const reached_number = numbers.of_row.data();
   Outputs::Adder adder = outputs.adder();
   for (size_t row = 0; row < coords.size(); ++row) {
     const Coord to = shift(coords[row]);
-    adder.add(reached_number[block_of_row[row]], static_cast<unsigned>(Block::cell(to.x, to.y, to.z)), to);
+    adder.add(number_of_block[block_of_row[row]], static_cast<unsigned>(Block::cell(to.x, to.y, to.z)), to);
   }
   outputs.keep(adder);
   return outputs.take();
@@ -357,6 +356,47 @@ NumberedCoords merge(const CoordSet& source, const Axes<Axis>& axes, std::string
     for_outputs(axes, ++row, c, operation, [&](const Coord& output) { distinct.add(output); });
   }
   return {distinct.take(), {}};
+}
+
+/// Every tap of every input, an output each.
+PooledVector<Coord> every_tap(const CoordSet& source, const ConvGeometry& geometry, const Axes<TransposedAxis>& axes,
+                              std::string_view operation) {
+  // How far each tap is from the first one. What leaves int32 is refused before; differences may wrap around.
+  using Lanes = uint32_t __attribute__((vector_size(16)));
+  PooledVector<Lanes> steps;
+  const auto& [size, stride, padding, dilation] = geometry.options();
+  for (int64_t x = 0; x < size.x; ++x) {
+    for (int64_t y = 0; y < size.y; ++y) {
+      for (int64_t z = 0; z < size.z; ++z) {
+        steps.push_back(Lanes{0, static_cast<uint32_t>(x * dilation.x), static_cast<uint32_t>(y * dilation.y),
+                              static_cast<uint32_t>(z * dilation.z)});
+      }
+    }
+  }
+  PooledVector<Coord> outputs;
+  const std::span<const Coord> coords = source.coords();
+  outputs.reserve(coords.size() * steps.size());
+  constexpr size_t kRowsAtOnce = 64;  // whose outputs are in the cache still when they are written
+  for (size_t begin = 0; begin < coords.size(); begin += kRowsAtOnce) {
+    const size_t end = std::min(coords.size(), begin + kRowsAtOnce), known = outputs.size();
+    outputs.resize(known + (end - begin) * steps.size());
+    Coord* to = outputs.data() + known;
+    for (size_t row = begin; row < end; ++row) {
+      const Coord& c = coords[row];
+      const std::array<Reached, 3> reached = {axes[0].from(c.x), axes[1].from(c.y), axes[2].from(c.z)};
+      bool fits = true;
+      for (size_t axis = 0; axis < 3; ++axis) {
+        const auto [first, count] = reached[axis];
+        fits = fits && fits_int32(first) && fits_int32(first + (count - 1) * axes[axis].step());
+      }
+      if (!fits) for_outputs(axes, static_cast<int64_t>(row), c, operation, [](const Coord&) {});  // throws
+      const auto first =
+          std::bit_cast<Lanes>(Coord{c.batch, static_cast<int32_t>(reached[0].first),
+                                     static_cast<int32_t>(reached[1].first), static_cast<int32_t>(reached[2].first)});
+      for (const Lanes& step : steps) *to++ = std::bit_cast<Coord>(first + step);
+    }
+  }
+  return outputs;
 }
 
 }  // namespace
@@ -387,13 +427,7 @@ NumberedCoords transposed_coords(const CoordSet& source, const ConvGeometry& geo
   };
   const Axes<TransposedAxis> axes = {along(&Triple::x), along(&Triple::y), along(&Triple::z)};
   if (merges) return merge(source, axes, operation);
-  NumberedCoords rows;
-  rows.coords.reserve(static_cast<size_t>(source.rows() * geometry.taps()));
-  int64_t row = -1;
-  for (const Coord& c : source.coords()) {
-    for_outputs(axes, ++row, c, operation, [&](const Coord& output) { rows.coords.push_back(output); });
-  }
-  return rows;
+  return {every_tap(source, geometry, axes, operation), {}};
 }
 
 }  // namespace lattice::cpu

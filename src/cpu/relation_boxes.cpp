@@ -14,7 +14,26 @@ int row_bits_of(const Stencil& stencil) {
   return lies_within(0, 7) || lies_within(3, 10) ? 8 : 16;
 }
 
+BoxSource::Rows rows_of(uint64_t cells) {
+  using Words = uint64_t __attribute__((vector_size(16)));
+  constexpr uint64_t kEven = 0x0F0F0F0F0F0F0F0F;
+  const Words even = {cells & kEven, 0}, odd = {cells >> 4 & kEven, 0};
+  return __builtin_shufflevector(reinterpret_cast<BoxSource::Rows>(even), reinterpret_cast<BoxSource::Rows>(odd), 0, 16,
+                                 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+
 }  // namespace
+
+BoxSource::BoxSource(const CoordIndex& source, Workers& workers)
+    : lookup_(source.lookup()), blocks_(source.block_cells().size()) {
+  constexpr int64_t kBlocksAtOnce = 4096;
+  workers.for_blocks(static_cast<int64_t>(blocks_.size()), kBlocksAtOnce, [&](int64_t first, int64_t last) {
+    for (auto number = static_cast<size_t>(first); number < static_cast<size_t>(last); ++number) {
+      const lattice::Block block = source.block(number);
+      blocks_[number] = {rows_of(block.cells), block.cells, block.first};
+    }
+  });
+}
 
 BoxTable::BoxTable(const Stencil& stencil) : stencil_(stencil), row_bits_(row_bits_of(stencil)) {
   stencil.for_patterns(

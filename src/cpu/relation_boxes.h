@@ -68,8 +68,38 @@ class BoxTable {
   PooledVector<Word> words_;
 };
 
-using BoxBlocks = std::array<const Block*, Stencil::kMostBlocks * Stencil::kMostBlocks * Stencil::kMostBlocks>;
-using ColumnHeights = std::array<BlockColumn::Heights, Stencil::kMostBlocks * Stencil::kMostBlocks>;
+/// A set's blocks as boxes read them.
+class BoxSource {
+ public:
+  using Rows = uint8_t __attribute__((vector_size(16)));
+
+  struct Block {
+    Rows rows;       // a byte for each x and y, whose lower four bits are the cells along z
+    uint64_t cells;  // the same in the order of cells
+    int32_t first;   // rank of the first
+
+    int32_t rank(int cell) const noexcept { return first + std::popcount(cells & ((uint64_t{1} << cell) - 1)); }
+  };
+
+  BoxSource(const CoordIndex& source, Workers& workers);
+
+  const BlockLookup& lookup() const noexcept { return lookup_; }
+  /// The first kCount blocks of a column at z, z + 1 and so on; where there is none, one without cells.
+  template <int kCount>
+  void blocks_above(const BlockLookup::Heights& column, int32_t z, const Block** found) const noexcept {
+    static_assert(kCount <= BlockLookup::kMostBlocksAbove);
+    const int32_t* const numbers = lookup_.blocks_above(column, z);
+    for (int i = 0; i < kCount; ++i) found[i] = blocks_.data() + numbers[i];
+  }
+
+ private:
+  const BlockLookup& lookup_;
+  PooledVector<Block> blocks_;
+};
+
+using BoxBlocks =
+    std::array<const BoxSource::Block*, Stencil::kMostBlocks * Stencil::kMostBlocks * Stencil::kMostBlocks>;
+using ColumnHeights = std::array<BlockLookup::Heights, Stencil::kMostBlocks * Stencil::kMostBlocks>;
 
 /// A box as slices of rows of 8 bits (see BoxTable): kSide blocks on each axis, of which the taps read the cells from
 /// kLowest on.
@@ -79,18 +109,18 @@ class NarrowBox {
   explicit NarrowBox(const BoxTable&) {}
   static bool fits(const BoxTable& table) { return table.row_bits() == 8 && table.lowest_cell() == kLowest; }
 
-  void gather(const CoordIndex& source, const ColumnHeights& columns, int32_t first_z, BoxBlocks& box) noexcept {
+  void gather(const BoxSource& source, const ColumnHeights& columns, int32_t first_z, BoxBlocks& box) noexcept {
     constexpr int kMost = Stencil::kMostBlocks;
     for (int x = 0; x < kSide; ++x) {
       std::array<std::array<uint32_t, Block::kSide>, 3> rows = {};  // by y, then x within the block: four rows
       for (int y = 0; y < kSide; ++y) {
         const int column = x * kMost + y;
-        const Block** const blocks = &box[static_cast<size_t>(column * kMost)];
+        const BoxSource::Block** const blocks = &box[static_cast<size_t>(column * kMost)];
         source.blocks_above<kSide>(columns[static_cast<size_t>(column)], first_z, blocks);
-        const Block::Rows high = kSide > 2 ? blocks[kSide - 1]->rows : Block::Rows{};
+        const BoxSource::Rows high = kSide > 2 ? blocks[kSide - 1]->rows : BoxSource::Rows{};
         // The rows of blocks above one another, from the lowest cell on.
         constexpr int kHighShift = kSide > 2 ? 8 - kLowest : 0;
-        const Block::Rows all = blocks[0]->rows >> kLowest | blocks[1]->rows << (4 - kLowest) | high << kHighShift;
+        const BoxSource::Rows all = blocks[0]->rows >> kLowest | blocks[1]->rows << (4 - kLowest) | high << kHighShift;
         std::memcpy(&rows[static_cast<size_t>(y)], &all, sizeof(all));
       }
       // Of the first blocks only what lies from kLowest on is read, of the third ones as much less.
@@ -116,11 +146,11 @@ class WideBox {
  public:
   explicit WideBox(const BoxTable& table) : blocks_(table.stencil().blocks()) {}
 
-  void gather(const CoordIndex& source, const ColumnHeights& columns, int32_t first_z, BoxBlocks& box) noexcept {
+  void gather(const BoxSource& source, const ColumnHeights& columns, int32_t first_z, BoxBlocks& box) noexcept {
     for (int x = 0; x < blocks_[0]; ++x) {
       for (int y = 0; y < blocks_[1]; ++y) {
         const int column = x * Stencil::kMostBlocks + y;
-        const Block** const blocks = &box[static_cast<size_t>(column * Stencil::kMostBlocks)];
+        const BoxSource::Block** const blocks = &box[static_cast<size_t>(column * Stencil::kMostBlocks)];
         source.blocks_above<Stencil::kMostBlocks>(columns[static_cast<size_t>(column)], first_z, blocks);
         const std::array<uint64_t, Block::kSide> quads = quads_of(blocks);
         for (int i = 0; i < Block::kSide; ++i) {
@@ -138,9 +168,9 @@ class WideBox {
 
  private:
   /// Four blocks above one another as rows of 16 bits, four rows for each x.
-  static std::array<uint64_t, Block::kSide> quads_of(const Block* const* blocks) noexcept {
-    const Block::Rows low = blocks[0]->rows | blocks[1]->rows << 4, high = blocks[2]->rows | blocks[3]->rows << 4;
-    const std::array<Block::Rows, 2> rows = {
+  static std::array<uint64_t, Block::kSide> quads_of(const BoxSource::Block* const* blocks) noexcept {
+    const BoxSource::Rows low = blocks[0]->rows | blocks[1]->rows << 4, high = blocks[2]->rows | blocks[3]->rows << 4;
+    const std::array<BoxSource::Rows, 2> rows = {
         __builtin_shufflevector(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
         __builtin_shufflevector(low, high, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)};
     return std::bit_cast<std::array<uint64_t, Block::kSide>>(rows);
@@ -156,9 +186,9 @@ class WideBox {
 template <typename Box>
 class BoxSearch {
  public:
-  BoxSearch(const BoxTable& table, const CoordIndex& source, const CoordIndex& target)
+  BoxSearch(const BoxTable& table, const BoxSource& source, const CoordIndex& target)
       : table_(table), stencil_(table.stencil()), source_(source), cells_(target.cells()), rows_(table) {
-    columns_.fill(source.columns().back().heights);
+    columns_.fill(source.lookup().no_heights());
   }
 
   void search(const OutputGroup& group, int64_t tile_first, EdgeSink& sink) {
@@ -210,13 +240,13 @@ class BoxSearch {
     column_x_ = group.x;
     column_y_ = group.y;
     for_columns_of_box(
-        stencil_, source_, group.batch, group.x, group.y,
-        [this](int at, const BlockColumn::Heights& heights) { columns_[static_cast<size_t>(at)] = heights; });
+        stencil_, source_.lookup(), group.batch, group.x, group.y,
+        [this](int at, const BlockLookup::Heights& heights) { columns_[static_cast<size_t>(at)] = heights; });
   }
 
   const BoxTable& table_;
   const Stencil& stencil_;
-  const CoordIndex& source_;
+  const BoxSource& source_;
   std::span<const uint8_t> cells_;
 
   // The column of output blocks at hand, and the columns of its box: empty ones beyond it.

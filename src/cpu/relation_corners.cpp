@@ -9,7 +9,7 @@ constexpr size_t kLanes = 16;  // of a vector of taps
 
 static_assert(Stencil::kMostTaps <= 1 << (CornerTap::kSlotBit - CornerTap::kTapBit));
 static_assert(kTileRows <= 1 << (32 - CornerTap::kSlotBit));
-static_assert(CoordIndex::kMostBlocksAbove == Stencil::kMostBlocks);
+static_assert(BlockLookup::kMostBlocksAbove == Stencil::kMostBlocks);
 
 }  // namespace
 
@@ -67,6 +67,7 @@ CornerSearch::CornerSearch(const CornerTable& table, void (*find_edges)(const Ed
       stencil_(table.stencil()),
       find_edges_(find_edges),
       source_(source),
+      lookup_(source.lookup()),
       cells_(target.cells()),
       batch_(batch_of_thread()) {
   const size_t most = static_cast<size_t>(kMostRows) * table.most_taps() + kLanes;
@@ -85,9 +86,9 @@ void CornerSearch::enter_column(const OutputGroup& group) {
   column_x_ = group.x;
   column_y_ = group.y;
   BoxColumns& columns = batch_.columns[columns_++];
-  for_columns_of_box(stencil_, source_, group.batch, group.x, group.y,
-                     [&](int at, const BlockColumn::Heights& heights) {
-                       columns.low[at] = heights.low - CoordIndex::kMostBlocksAbove;
+  for_columns_of_box(stencil_, lookup_, group.batch, group.x, group.y,
+                     [&](int at, const BlockLookup::Heights& heights) {
+                       columns.low[at] = heights.low - BlockLookup::kMostBlocksAbove;
                        columns.high[at] = heights.high + 1;
                        columns.zero[at] = heights.zero;
                      });
@@ -99,7 +100,7 @@ void CornerSearch::search_batch(EdgeSink& sink) {
   if (stencil_.own_tap() >= 0) {
     lists.add_own(stencil_.own_tap(), batch_.outputs[0].slot, first_position_, first_position_ + rows_);
   }
-  find_edges_({.blocks_by_height = source_.blocks_by_height().data(),
+  find_edges_({.blocks_by_height = lookup_.blocks_by_height().data(),
                .source_cells = source_.block_cells().data(),
                .source_first = source_.block_first().data(),
                .taps = table_.taps(),

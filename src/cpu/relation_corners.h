@@ -90,6 +90,7 @@ class CornerSearch {
   const Stencil& stencil_;
   void (*find_edges_)(const EdgeSearch&);
   const CoordIndex& source_;
+  const BlockLookup& lookup_;
   std::span<const uint8_t> cells_;
 
   Batch& batch_;

@@ -19,13 +19,11 @@ using TileEdges = TiledRelation::TileEdges;
 /// Walks the groups of the positions first .. last-1.
 template <typename Search>
 void for_groups(const CoordIndex& target, int64_t first, int64_t last, const Search& search) {
-  const std::span<const Block> blocks = target.blocks();
+  const std::span<const int32_t> ranks = target.block_first();
   const std::span<const BlockColumn> columns = target.columns();
-  const auto begins_after = [&](int64_t position, const Block& block) {
-    return position < target.position(block.first);
-  };
+  const auto begins_after = [&](int64_t position, int32_t rank) { return position < target.position(rank); };
   auto block =
-      static_cast<size_t>(std::upper_bound(blocks.begin(), blocks.end(), first, begins_after) - blocks.begin()) - 1;
+      static_cast<size_t>(std::upper_bound(ranks.begin(), ranks.end(), first, begins_after) - ranks.begin()) - 1;
   const auto starts_after = [](size_t at, const BlockColumn& column) {
     return at < static_cast<size_t>(column.first_block);
   };
@@ -33,9 +31,9 @@ void for_groups(const CoordIndex& target, int64_t first, int64_t last, const Sea
       static_cast<size_t>(std::upper_bound(columns.begin(), columns.end(), block, starts_after) - columns.begin()) - 1;
   for (; first < last; ++block) {
     if (block == static_cast<size_t>(columns[column + 1].first_block)) ++column;
-    const int64_t end = std::min(last, target.position(blocks[block + 1].first));
+    const int64_t end = std::min(last, target.position(ranks[block + 1]));
     const BlockColumn& at = columns[column];
-    search(OutputGroup{at.batch, at.x, at.y, blocks[block].z, first, end});
+    search(OutputGroup{at.batch, at.x, at.y, target.block_heights()[block], first, end});
     first = end;
   }
 }
@@ -46,6 +44,7 @@ class PlaceSearch {
   PlaceSearch(const TapRule& rule, const CoordIndex& source, const CoordIndex& target)
       : rule_(rule),
         source_(source),
+        lookup_(source.lookup()),
         cells_(target.cells()),
         divide_{Divider(rule.stride.x), Divider(rule.stride.y), Divider(rule.stride.z)} {}
 
@@ -61,8 +60,8 @@ class PlaceSearch {
         for (int64_t iy = 0; iy < rule_.size.y; ++iy) {
           int64_t y = output.y * rule_.stride.y + rule_.shift.y + iy * rule_.dilation.y;
           if (rule_.divides && !divide_[1].divides(output.y + rule_.shift.y - iy * rule_.dilation.y, y)) continue;
-          const BlockColumn& column = source_.column_at(group.batch, Block::of(x), Block::of(y));
-          if (&column == &source_.columns().back()) continue;
+          const auto column = static_cast<size_t>(lookup_.column_at(group.batch, Block::of(x), Block::of(y)));
+          if (column + 1 == source_.columns().size()) continue;
           search_column(column, x, y, output.z, (ix * rule_.size.y + iy) * rule_.size.z, slot, sink);
         }
       }
@@ -72,30 +71,31 @@ class PlaceSearch {
   void end_tile(EdgeSink&) const noexcept {}
 
  private:
-  void search_column(const BlockColumn& column, int64_t x, int64_t y, int64_t output_z, int64_t first_tap, int64_t slot,
+  void search_column(size_t column, int64_t x, int64_t y, int64_t output_z, int64_t first_tap, int64_t slot,
                      EdgeSink& sink) const {
     const int64_t reach = (rule_.size.z - 1) * rule_.dilation.z;
     const int64_t first = rule_.divides ? output_z + rule_.shift.z - reach : output_z * rule_.stride.z + rule_.shift.z;
     const int64_t lowest = rule_.divides ? divide_[2].floor(first) : first;
     const int64_t highest = rule_.divides ? divide_[2].floor(first + reach) : first + reach;
-    const auto begin = source_.blocks().begin() + column.first_block;
-    const auto end = source_.blocks().begin() + (&column)[1].first_block;
-    const auto below = [](const Block& block, int64_t z) { return block.z < z; };
-    for (auto block = std::lower_bound(begin, end, Block::of(lowest), below);
-         block != end && block->z <= Block::of(highest); ++block) {
+    const auto heights = source_.block_heights().begin();
+    const auto begin = heights + source_.columns()[column].first_block;
+    const auto end = heights + source_.columns()[column + 1].first_block;
+    for (auto at = std::lower_bound(begin, end, Block::of(lowest)); at != end && *at <= Block::of(highest); ++at) {
+      const Block block = source_.block(static_cast<size_t>(at - heights));
       for (int cell = Block::cell(x, y, 0), last = cell + Block::kSide; cell < last; ++cell) {
-        if (!block->holds(cell)) continue;
-        const int64_t z = int64_t{block->z} * Block::kSide + cell % Block::kSide;
+        if (!block.holds(cell)) continue;
+        const int64_t z = int64_t{block.z} * Block::kSide + cell % Block::kSide;
         // How far tap 0 is, in steps of the finer lattice.
         const int64_t distance = rule_.divides ? output_z + rule_.shift.z - z * rule_.stride.z : z - first;
         if (distance < 0 || distance > reach || distance % rule_.dilation.z != 0) continue;
-        sink.add(static_cast<int32_t>(first_tap + distance / rule_.dilation.z), slot, block->rank(cell));
+        sink.add(static_cast<int32_t>(first_tap + distance / rule_.dilation.z), slot, block.rank(cell));
       }
     }
   }
 
   TapRule rule_;
   const CoordIndex& source_;
+  const BlockLookup& lookup_;
   std::span<const uint8_t> cells_;
   std::array<Divider, 3> divide_;
 };
@@ -130,18 +130,19 @@ PooledVector<TileEdges> search_edges(const TapRule& rule, const CoordSet& source
     return search_tiles(make_search, inputs, outputs, taps, all_copies, workers);
   };
   const std::optional<Stencil> stencil = Stencil::make(rule, on_itself);
-  if (!stencil || !inputs.lists_heights()) return with([&] { return PlaceSearch(rule, inputs, outputs); });
+  if (!stencil || !inputs.lookup().lists_heights()) return with([&] { return PlaceSearch(rule, inputs, outputs); });
   if (kernels.find_edges != nullptr && !(all_copies && inputs.has_duplicates())) {
     if (const auto corners = CornerTable::make(*stencil)) {
       return with([&] { return CornerSearch(*corners, kernels.find_edges, inputs, outputs); });
     }
   }
   const BoxTable table(*stencil);
+  const BoxSource boxes(inputs, workers);
   using NearBox = NarrowBox<3, 3>;
   using CoarserBox = NarrowBox<2, 0>;
-  if (NearBox::fits(table)) return with([&] { return BoxSearch<NearBox>(table, inputs, outputs); });
-  if (CoarserBox::fits(table)) return with([&] { return BoxSearch<CoarserBox>(table, inputs, outputs); });
-  return with([&] { return BoxSearch<WideBox>(table, inputs, outputs); });
+  if (NearBox::fits(table)) return with([&] { return BoxSearch<NearBox>(table, boxes, outputs); });
+  if (CoarserBox::fits(table)) return with([&] { return BoxSearch<CoarserBox>(table, boxes, outputs); });
+  return with([&] { return BoxSearch<WideBox>(table, boxes, outputs); });
 }
 
 }  // namespace lattice::cpu

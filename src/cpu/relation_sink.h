@@ -51,12 +51,12 @@ struct OutputGroup {
 
 /// Calls visit(place in the box, heights) for the columns of the box of a block: empty ones where the source has none.
 template <typename Visit>
-void for_columns_of_box(const Stencil& stencil, const CoordIndex& source, int64_t batch, int64_t block_x,
+void for_columns_of_box(const Stencil& stencil, const BlockLookup& source, int64_t batch, int64_t block_x,
                         int64_t block_y, const Visit& visit) {
   const auto [x, y, z] = stencil.blocks();
   source.for_columns(
       batch, stencil.first_block(0, block_x), x, stencil.first_block(1, block_y), y,
-      [&](int i, int j, const BlockColumn& column) { visit(i * Stencil::kMostBlocks + j, column.heights); });
+      [&](int i, int j, int32_t column) { visit(i * Stencil::kMostBlocks + j, source.heights(column)); });
 }
 
 /// The lowest height of the box of a group. Blocks lie within 2^29, so that a box beyond twice that is empty wherever

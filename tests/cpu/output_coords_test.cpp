@@ -32,10 +32,11 @@ void expect_the_same(RelationKind kind, const Support& source, const ConvOptions
   if (found.blocks.of_row.empty()) return;
   const CoordIndex alone(expected.coords), informed(found.coords, std::move(found.blocks));
   EXPECT_TRUE(std::equal(alone.order().begin(), alone.order().end(), informed.order().begin(), informed.order().end()));
-  ASSERT_EQ(alone.blocks().size(), informed.blocks().size());
-  for (size_t block = 0; block < alone.blocks().size(); ++block) {
-    ASSERT_EQ(alone.blocks()[block].cells, informed.blocks()[block].cells);
-    ASSERT_EQ(alone.blocks()[block].first, informed.blocks()[block].first);
+  ASSERT_EQ(alone.block_count(), informed.block_count());
+  for (size_t block = 0; block < alone.block_count(); ++block) {
+    ASSERT_EQ(alone.block(block).cells, informed.block(block).cells);
+    ASSERT_EQ(alone.block(block).z, informed.block(block).z);
+    ASSERT_EQ(alone.block(block).first, informed.block(block).first);
   }
 }
 

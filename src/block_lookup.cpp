@@ -1,0 +1,84 @@
+#include "block_lookup.h"
+
+#include <bit>
+
+namespace lattice {
+namespace {
+
+/// How many places a table over a set's ranges may have: 64 bytes a row, which a scan's ranges keep far below.
+int64_t most_places(size_t rows) {
+  return static_cast<int64_t>(rows) * 16 + 4096;
+}
+
+}  // namespace
+
+BlockLookup::BlockLookup(std::span<const BlockColumn> columns, std::span<const int32_t> heights, size_t rows)
+    : columns_(columns) {
+  list_heights(heights, rows);
+  place_columns(rows);
+}
+
+void BlockLookup::list_heights(std::span<const int32_t> heights, size_t rows) {
+  constexpr int64_t kMostHeights = int64_t{1} << 30;  // beside which blocks' z, below 2^29, fit int32
+  const int64_t most = std::min(most_places(rows), kMostHeights);
+  int64_t listed = kMostBlocksAbove;
+  for (size_t column = 0; column + 1 < columns_.size(); ++column) {
+    const int32_t low = heights[static_cast<size_t>(columns_[column].first_block)];
+    const int32_t high = heights[static_cast<size_t>(columns_[column + 1].first_block) - 1];
+    heights_.push_back({low, high, static_cast<int32_t>(listed - low)});
+    listed += int64_t{high} - low + 1 + kMostBlocksAbove;
+    if (listed > most) return;
+  }
+  heights_.push_back({.zero = static_cast<int32_t>(listed)});
+  block_at_height_.assign(static_cast<size_t>(listed) + kMostBlocksAbove, static_cast<int32_t>(heights.size() - 1));
+  for (size_t column = 0; column + 1 < columns_.size(); ++column) {
+    int32_t* const blocks = block_at_height_.data() + heights_[column].zero;
+    for (int32_t block = columns_[column].first_block; block < columns_[column + 1].first_block; ++block) {
+      blocks[heights[static_cast<size_t>(block)]] = block;
+    }
+  }
+}
+
+void BlockLookup::place_columns(size_t rows) {
+  if (empty() == 0) return hash_columns();
+  const BlockColumn &first = columns_.front(), &last = columns_[columns_.size() - 2];
+  Coord high = {last.batch, first.x, first.y, 0};
+  grid_low_ = {first.batch, first.x, first.y, 0};
+  for (const BlockColumn& column : columns_.first(columns_.size() - 1)) {
+    grid_low_.x = std::min(grid_low_.x, column.x);
+    grid_low_.y = std::min(grid_low_.y, column.y);
+    high.x = std::max(high.x, column.x);
+    high.y = std::max(high.y, column.y);
+  }
+  const auto size = [](int32_t lowest, int32_t highest) {
+    return static_cast<uint64_t>(int64_t{highest} - lowest + 1);
+  };
+  grid_size_ = {size(grid_low_.batch, high.batch), size(grid_low_.x, high.x), size(grid_low_.y, high.y)};
+  const auto most = static_cast<uint64_t>(most_places(rows));
+  // Of blocks there are at most 2^30 on an axis, so that the product of two sizes fits.
+  if (grid_size_[1] * grid_size_[2] > most || grid_size_[0] > most / (grid_size_[1] * grid_size_[2])) {
+    return hash_columns();
+  }
+  column_grid_.assign(grid_size_[0] * grid_size_[1] * grid_size_[2], empty());
+  for (int32_t column = 0; column < empty(); ++column) {
+    const BlockColumn& at = columns_[static_cast<size_t>(column)];
+    column_grid_[((static_cast<uint64_t>(at.batch - grid_low_.batch)) * grid_size_[1] +
+                  static_cast<uint64_t>(at.x - grid_low_.x)) *
+                     grid_size_[2] +
+                 static_cast<uint64_t>(at.y - grid_low_.y)] = column;
+  }
+}
+
+void BlockLookup::hash_columns() {
+  const int bits = static_cast<int>(std::bit_width(columns_.size() - 1)) + 1;
+  hash_shift_ = 64 - bits;
+  column_table_.assign(size_t{1} << bits, empty());
+  for (int32_t column = 0; column < empty(); ++column) {
+    const BlockColumn& at = columns_[static_cast<size_t>(column)];
+    size_t slot = hash(at.batch, at.x, at.y);
+    while (column_table_[slot] != empty()) slot = (slot + 1) & (column_table_.size() - 1);
+    column_table_[slot] = column;
+  }
+}
+
+}  // namespace lattice
