@@ -316,6 +316,7 @@ class Shift {
 
 /// All outputs, of which each input has one: its own coordinate, shifted. A block of inputs then leads to the block
 /// that is its own place, shifted.
+template <typename Shift>
 NumberedCoords merge_shifted(const CoordSet& source, const Shift& shift) {
   const CoordIndex& index = source.index();
   PooledVector<Coord> reached;
@@ -405,6 +406,9 @@ NumberedCoords forward_coords(const CoordSet& source, const ConvGeometry& geomet
   const std::span<const Coord> coords = source.coords();
   if (geometry.has_unit_stride() && geometry.padding() == Triple(0)) return {{coords.begin(), coords.end()}, {}};
   const auto& stride = geometry.stride();
+  if (stride == Triple(2)) {
+    return merge_shifted(source, [](const Coord& c) { return Coord{c.batch, c.x >> 1, c.y >> 1, c.z >> 1}; });
+  }
   if (const auto shift = Shift::of(stride)) return merge_shifted(source, *shift);
   return merge(source, Axes<ForwardAxis>{ForwardAxis(stride.x), ForwardAxis(stride.y), ForwardAxis(stride.z)}, "");
 }
