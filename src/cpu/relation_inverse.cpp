@@ -1,13 +1,7 @@
 #include "cpu/relation_inverse.h"
 
-#include <algorithm>
-#include <utility>
-
 #include "coord_index.h"
-#include "cpu/relation_search.h"
-
-// A counting sort of the edges by the tile of their new output, then by tap. The old tiles are cut into parts, one a
-// thread, each with counters of its own; an edge's place follows from the parts before its own, whatever their number.
+#include "cpu/relation_sort.h"
 
 namespace lattice::cpu {
 namespace {
@@ -30,8 +24,7 @@ void for_edges(const TiledRelation& relation, int64_t first, int64_t last, const
 }  // namespace
 
 bool is_worth_turning(const TiledRelation& relation) {
-  constexpr int64_t kAlways = 1 << 16;
-  return relation.taps() <= kAlways && tiles_of(relation.input_rows()) * relation.taps() <= relation.edges() + kAlways;
+  return is_worth_sorting(relation.edges(), relation.input_rows(), relation.taps());
 }
 
 PooledVector<TiledRelation::TileEdges> turn_round(const TiledRelation& relation, const CoordSet& target,
@@ -44,49 +37,14 @@ PooledVector<TiledRelation::TileEdges> turn_round(const TiledRelation& relation,
       positions[static_cast<size_t>(order[at])] = static_cast<int32_t>(at);
     }
   });
-
-  const auto taps = static_cast<size_t>(relation.taps());
-  const auto tiles = static_cast<size_t>(tiles_of(target.rows()));
-  const int64_t parts = workers.threads();
-  // By part, new tile and tap: how many edges, and then where in its tile the next one goes.
-  PooledVector<PooledVector<uint32_t>> next(static_cast<size_t>(parts), PooledVector<uint32_t>(tiles * taps, 0));
-  const auto for_part = [&](int64_t part, const auto& visit) {
+  const auto for_part = [&](int64_t part, int64_t parts, const auto& visit) {
     for_edges(relation, relation.tile_count() * part / parts, relation.tile_count() * (part + 1) / parts,
               [&](int32_t output_row, int32_t input_row, int32_t tap) {
-                const auto position = static_cast<uint32_t>(positions[static_cast<size_t>(output_row)]);
-                const size_t tile = position / kTileRows;
-                visit(tile, next[static_cast<size_t>(part)][tile * taps + static_cast<size_t>(tap)],
-                      static_cast<uint16_t>(position % kTileRows), input_row);
+                visit(static_cast<uint32_t>(positions[static_cast<size_t>(output_row)]), static_cast<uint32_t>(tap),
+                      input_row);
               });
   };
-  workers.for_each(parts,
-                   [&](int64_t part) { for_part(part, [](size_t, uint32_t& count, uint16_t, int32_t) { ++count; }); });
-
-  PooledVector<TiledRelation::TileEdges> turned = tiles_for(target.rows());
-  workers.for_each(static_cast<int64_t>(tiles), [&](int64_t index) {
-    TiledRelation::TileEdges& tile = turned[static_cast<size_t>(index)];
-    uint32_t edges = 0;
-    for (size_t tap = 0; tap < taps; ++tap) {
-      const uint32_t first = edges;
-      for (PooledVector<uint32_t>& of_part : next) {
-        edges += std::exchange(of_part[static_cast<size_t>(index) * taps + tap], edges);
-      }
-      if (edges != first) tile.runs.push_back({static_cast<int32_t>(tap), static_cast<int32_t>(edges - first)});
-    }
-    tile.runs.shrink_to_fit();
-    reserve_tile(tile, edges, std::min(kTileRows, target.rows() - index * kTileRows));
-    tile.input.resize(edges);
-    tile.slot.resize(edges);
-  });
-
-  workers.for_each(parts, [&](int64_t part) {
-    for_part(part, [&](size_t tile, uint32_t& at, uint16_t slot, int32_t input_row) {
-      turned[tile].input[at] = input_row;
-      turned[tile].slot[at] = slot;
-      ++at;
-    });
-  });
-  return turned;
+  return sort_edges(relation.edges(), target.rows(), relation.taps(), workers, for_part, for_part);
 }
 
 }  // namespace lattice::cpu

@@ -5,11 +5,14 @@
 
 #include "cpu/relation_boxes.h"
 #include "cpu/relation_corners.h"
+#include "cpu/relation_partition.h"
+#include "cpu/relation_sort.h"
 
 // How edges are found. A set is kept as blocks of 4x4x4 cells, one bit a cell, and tells in a few loads which blocks
 // stand around a place (see coord_index.h). The outputs of a block read inputs from a box of few blocks, which one of
 // two searches looks through, one for every machine (relation_boxes.h) and one for vectors (relation_corners.h).
-// Kernels that reach further than the box are searched place by place instead.
+// Kernels that reach further than the box are searched place by place instead. Those that part the inputs among the
+// outputs need no search (relation_partition.h).
 
 namespace lattice::cpu {
 namespace {
@@ -129,6 +132,10 @@ PooledVector<TileEdges> search_edges(const TapRule& rule, const CoordSet& source
   const auto with = [&](const auto& make_search) {
     return search_tiles(make_search, inputs, outputs, taps, all_copies, workers);
   };
+  if (!inputs.has_duplicates() && !outputs.has_duplicates() && is_worth_sorting(source.rows(), target.rows(), taps)) {
+    const std::optional<Partition> partition = Partition::make(rule);
+    if (partition && outputs.lookup().lists_heights()) return partition->edges(inputs, outputs, workers);
+  }
   const std::optional<Stencil> stencil = Stencil::make(rule, on_itself);
   if (!stencil || !inputs.lookup().lists_heights()) return with([&] { return PlaceSearch(rule, inputs, outputs); });
   if (kernels.find_edges != nullptr && !(all_copies && inputs.has_duplicates())) {

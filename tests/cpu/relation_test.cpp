@@ -76,6 +76,10 @@ TEST(Relation, AgreesForEveryWayToSearch) {
       {"strides of three", {.kernel_size = {3, 4, 2}, .stride = 3, .padding = {0, 5, 1}, .dilation = {1, 2, 3}}},
       {"strides above the box", {.kernel_size = 3, .stride = {9, 2, 17}, .padding = 2}},
       {"a single place", {.kernel_size = 1, .stride = 2}},
+      {"parts", {.kernel_size = 2, .stride = 2}},
+      {"parts of one, four and two cells", {.kernel_size = {1, 4, 2}, .stride = {1, 4, 2}, .dilation = {5, 1, 1}}},
+      {"parts that begin before a block does", {.kernel_size = 2, .stride = 2, .padding = 1}},
+      {"parts above a block", {.kernel_size = 8, .stride = 8}},
   };
   for (const bool repeated : {false, true}) {
     const std::vector<Coord> coords = scattered(1, 500, -6, 11, repeated);
@@ -137,6 +141,24 @@ TEST(Relation, AgreesWhereAPlaceHasManyCopies) {
   coords.insert(coords.begin() + 300, 1500, coords[7]);
   expect_agreement(RelationKind::submanifold, coords, {.kernel_size = 3}, "copies");
   expect_agreement(RelationKind::forward, coords, {.kernel_size = 2, .stride = 2}, "copies");
+}
+
+// So many rows that each of several threads has a part of them; and outputs that are not there.
+TEST(Relation, PartsManyInputsAmongTheOutputs) {
+  const ConvGeometry geometry({.kernel_size = 2, .stride = 2});
+  const Support fine = CoordSet::make(scattered(10, 50000, -25, 50, false));
+  const Support coarse = CoordSet::make(scattered(11, 12000, -13, 26, false), 2);
+  Session reference({.backend = BackendKind::reference});
+  const auto derived = reference.relate(RelationKind::forward, fine, geometry);
+  const auto explicit_target = reference.relate(RelationKind::target, fine, geometry, coarse);
+  EXPECT_EQ(derived.relation->edges(), fine->rows());
+  EXPECT_LT(explicit_target.relation->edges(), fine->rows());
+  for (const int threads : {1, 3}) {
+    Session session({.threads = threads});
+    expect_same(*session.relate(RelationKind::forward, fine, geometry).relation, *derived.relation, "derived");
+    expect_same(*session.relate(RelationKind::target, fine, geometry, coarse).relation, *explicit_target.relation,
+                "explicit target");
+  }
 }
 
 TEST(Relation, TurnsTheEdgesOfAnotherRound) {
