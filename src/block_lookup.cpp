@@ -25,11 +25,11 @@ void BlockLookup::list_heights(std::span<const int32_t> heights, size_t rows) {
   for (size_t column = 0; column + 1 < columns_.size(); ++column) {
     const int32_t low = heights[static_cast<size_t>(columns_[column].first_block)];
     const int32_t high = heights[static_cast<size_t>(columns_[column + 1].first_block) - 1];
-    heights_.push_back({low, high, static_cast<int32_t>(listed - low)});
+    heights_.push_back({low - kMostBlocksAbove, high + 1, static_cast<int32_t>(listed - low)});
     listed += int64_t{high} - low + 1 + kMostBlocksAbove;
     if (listed > most) return;
   }
-  heights_.push_back({.zero = static_cast<int32_t>(listed)});
+  heights_.push_back({-kMostBlocksAbove, 0, static_cast<int32_t>(listed)});
   block_at_height_.assign(static_cast<size_t>(listed) + kMostBlocksAbove, static_cast<int32_t>(heights.size() - 1));
   for (size_t column = 0; column + 1 < columns_.size(); ++column) {
     int32_t* const blocks = block_at_height_.data() + heights_[column].zero;
@@ -50,22 +50,18 @@ void BlockLookup::place_columns(size_t rows) {
     high.x = std::max(high.x, column.x);
     high.y = std::max(high.y, column.y);
   }
-  const auto size = [](int32_t lowest, int32_t highest) {
-    return static_cast<uint64_t>(int64_t{highest} - lowest + 1);
-  };
-  grid_size_ = {size(grid_low_.batch, high.batch), size(grid_low_.x, high.x), size(grid_low_.y, high.y)};
+  const auto size = [](int32_t lowest, int32_t highest) { return int64_t{highest} - lowest + 1; };
+  grid_batches_ = static_cast<uint64_t>(size(grid_low_.batch, high.batch));
+  grid_rows_ = static_cast<uint64_t>(size(grid_low_.x, high.x));
+  grid_columns_ = size(grid_low_.y, high.y);
+  grid_stride_ = static_cast<uint64_t>(grid_columns_ + 2 * kMostColumnsBeside);
   const auto most = static_cast<uint64_t>(most_places(rows));
   // Of blocks there are at most 2^30 on an axis, so that the product of two sizes fits.
-  if (grid_size_[1] * grid_size_[2] > most || grid_size_[0] > most / (grid_size_[1] * grid_size_[2])) {
-    return hash_columns();
-  }
-  column_grid_.assign(grid_size_[0] * grid_size_[1] * grid_size_[2], empty());
+  if (grid_rows_ * grid_stride_ > most || grid_batches_ > most / (grid_rows_ * grid_stride_)) return hash_columns();
+  column_grid_.assign((1 + grid_batches_ * grid_rows_) * grid_stride_, empty());
   for (int32_t column = 0; column < empty(); ++column) {
     const BlockColumn& at = columns_[static_cast<size_t>(column)];
-    column_grid_[((static_cast<uint64_t>(at.batch - grid_low_.batch)) * grid_size_[1] +
-                  static_cast<uint64_t>(at.x - grid_low_.x)) *
-                     grid_size_[2] +
-                 static_cast<uint64_t>(at.y - grid_low_.y)] = column;
+    column_grid_[grid_place(at.batch, at.x, at.y)] = column;
   }
 }
 

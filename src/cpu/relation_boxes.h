@@ -191,10 +191,16 @@ class BoxSearch {
     columns_.fill(source.lookup().no_heights());
   }
 
+  void enter_column(const BlockColumn& column) {
+    column_ = column;
+    for_columns_of_box(stencil_, source_.lookup(), column, [this](int x, const auto& columns) {
+      ColumnHeights::iterator to = columns_.begin() + x * Stencil::kMostBlocks;
+      for (const int32_t at : columns) *to++ = source_.lookup().heights(at);
+    });
+  }
   void search(const OutputGroup& group, int64_t tile_first, EdgeSink& sink) {
-    if (group.x != column_x_ || group.y != column_y_ || group.batch != column_batch_) enter_column(group);
-    rows_.gather(source_, columns_, first_height_of_box(stencil_, group), box_);
-    const BoxTable::Pattern* const patterns = table_.patterns() + stencil_.first_pattern(group.x, group.y, group.z);
+    rows_.gather(source_, columns_, first_height_of_box(stencil_, group.z), box_);
+    const BoxTable::Pattern* const patterns = table_.patterns() + stencil_.first_pattern(column_.x, column_.y, group.z);
     const TileWriter::Lists lists = sink.lists();
     const bool all_copies = sink.all_copies();
     if (stencil_.own_tap() >= 0) lists.add_own(stencil_.own_tap(), group.first - tile_first, group.first, group.last);
@@ -234,23 +240,13 @@ class BoxSearch {
     return (rows_.slice(word, i) & word.mask) << word.place[static_cast<size_t>(i)];
   }
 
-  /// Finds the columns of the box.
-  void enter_column(const OutputGroup& group) {
-    column_batch_ = group.batch;
-    column_x_ = group.x;
-    column_y_ = group.y;
-    for_columns_of_box(
-        stencil_, source_.lookup(), group.batch, group.x, group.y,
-        [this](int at, const BlockLookup::Heights& heights) { columns_[static_cast<size_t>(at)] = heights; });
-  }
-
   const BoxTable& table_;
   const Stencil& stencil_;
   const BoxSource& source_;
   std::span<const uint8_t> cells_;
 
-  // The column of output blocks at hand, and the columns of its box: empty ones beyond it.
-  int64_t column_batch_ = -1, column_x_ = 0, column_y_ = 0;
+  // The column of output blocks at hand, and the columns of its box.
+  BlockColumn column_ = {};
   ColumnHeights columns_;
   // The box of the output block at hand.
   Box rows_;

@@ -1,6 +1,7 @@
 #include "cpu/relation_corners.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace lattice::cpu {
 namespace {
@@ -81,17 +82,27 @@ CornerSearch::Batch& CornerSearch::batch_of_thread() {
   return batch;
 }
 
-void CornerSearch::enter_column(const OutputGroup& group) {
-  column_batch_ = group.batch;
-  column_x_ = group.x;
-  column_y_ = group.y;
-  BoxColumns& columns = batch_.columns[columns_++];
-  for_columns_of_box(stencil_, lookup_, group.batch, group.x, group.y,
-                     [&](int at, const BlockLookup::Heights& heights) {
-                       columns.low[at] = heights.low - BlockLookup::kMostBlocksAbove;
-                       columns.high[at] = heights.high + 1;
-                       columns.zero[at] = heights.zero;
-                     });
+void CornerSearch::enter_column(const BlockColumn& column) {
+  column_ = column;
+  // Where the batch holds nothing of the column before, its place is free.
+  if (groups_ > 0 && batch_.outputs[groups_ - 1].columns == &batch_.columns[last_column_]) ++last_column_;
+  BoxColumns& columns = batch_.columns[last_column_];
+  for_columns_of_box(stencil_, lookup_, column, [&](int x, const auto& beside) {
+    // Three numbers of four columns each, from four columns of three numbers and one more.
+    using Four = int32_t __attribute__((vector_size(16)));
+    std::array<Four, 4> heights;
+    for (size_t y = 0; y < heights.size(); ++y) std::memcpy(&heights[y], &lookup_.heights(beside[y]), sizeof(Four));
+    const Four low01 = __builtin_shufflevector(heights[0], heights[1], 0, 4, 1, 5),
+               low23 = __builtin_shufflevector(heights[2], heights[3], 0, 4, 1, 5),
+               high01 = __builtin_shufflevector(heights[0], heights[1], 2, 6, 3, 7),
+               high23 = __builtin_shufflevector(heights[2], heights[3], 2, 6, 3, 7);
+    const auto store = [x](int32_t* to, const Four& four) {
+      std::memcpy(to + x * Stencil::kMostBlocks, &four, sizeof(four));
+    };
+    store(columns.low, __builtin_shufflevector(low01, low23, 0, 1, 4, 5));
+    store(columns.high, __builtin_shufflevector(low01, low23, 2, 3, 6, 7));
+    store(columns.zero, __builtin_shufflevector(high01, high23, 0, 1, 4, 5));
+  });
 }
 
 void CornerSearch::search_batch(EdgeSink& sink) {
@@ -114,7 +125,9 @@ void CornerSearch::search_batch(EdgeSink& sink) {
                .next = lists.next,
                .ranks = lists.ranks,
                .slots = lists.slots});
-  columns_ = groups_ = 0;
+  // The column at hand may have more groups.
+  if (last_column_ != 0) batch_.columns[0] = batch_.columns[last_column_];
+  last_column_ = groups_ = 0;
   rows_ = 0;
 }
 

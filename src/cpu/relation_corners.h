@@ -47,6 +47,7 @@ class CornerSearch {
   CornerSearch(const CornerTable& table, void (*find_edges)(const EdgeSearch&), const CoordIndex& source,
                const CoordIndex& target);
 
+  void enter_column(const BlockColumn& column);
   void search(const OutputGroup& group, int64_t tile_first, EdgeSink& sink) {
     for (int64_t first = group.first, last = 0; first < group.last; first = last) {
       if (groups_ == kMostGroups || rows_ == kMostRows) search_batch(sink);
@@ -62,7 +63,7 @@ class CornerSearch {
 
   /// What a thread keeps from tile to tile.
   struct Batch {
-    std::array<BoxColumns, kMostGroups> columns;
+    std::array<BoxColumns, kMostGroups + 1> columns;
     std::array<CornerOutputs, kMostGroups> outputs;
     PooledVector<uint32_t> blocks, edges;
   };
@@ -71,20 +72,17 @@ class CornerSearch {
   void search_batch(EdgeSink& sink);
   /// Adds the positions first .. last-1 of a group.
   void add(const OutputGroup& group, int64_t first, int64_t last, int64_t tile_first) {
-    const bool is_new = group.x != column_x_ || group.y != column_y_ || group.batch != column_batch_;
-    if (is_new || groups_ == 0) enter_column(group);
     if (rows_ == 0) first_position_ = first;
     rows_ += last - first;
     CornerOutputs& outputs = batch_.outputs[groups_];
-    outputs.columns = &batch_.columns[columns_ - 1];
-    outputs.patterns = table_.patterns() + stencil_.first_pattern(group.x, group.y, group.z);
+    outputs.columns = &batch_.columns[last_column_];
+    outputs.patterns = table_.patterns() + stencil_.first_pattern(column_.x, column_.y, group.z);
     outputs.cells = cells_.data() + first;
     outputs.count = last - first;
     outputs.slot = first - tile_first;
-    outputs.height = first_height_of_box(stencil_, group);
+    outputs.height = first_height_of_box(stencil_, group.z);
     ++groups_;
   }
-  void enter_column(const OutputGroup& group);
 
   const CornerTable& table_;
   const Stencil& stencil_;
@@ -94,10 +92,10 @@ class CornerSearch {
   std::span<const uint8_t> cells_;
 
   Batch& batch_;
-  size_t columns_ = 0, groups_ = 0;
+  size_t groups_ = 0;
   int64_t first_position_ = 0, rows_ = 0;
-  // The column of output blocks at hand.
-  int64_t column_batch_ = -1, column_x_ = 0, column_y_ = 0;
+  BlockColumn column_ = {};  // of output blocks, at hand
+  size_t last_column_ = 0;   // of the batch: its box
 };
 
 }  // namespace lattice::cpu

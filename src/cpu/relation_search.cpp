@@ -19,9 +19,9 @@ namespace {
 
 using TileEdges = TiledRelation::TileEdges;
 
-/// Walks the groups of the positions first .. last-1.
-template <typename Search>
-void for_groups(const CoordIndex& target, int64_t first, int64_t last, const Search& search) {
+/// Calls enter(column) and search(group) for the columns and groups of the positions first .. last-1.
+template <typename Enter, typename Search>
+void for_groups(const CoordIndex& target, int64_t first, int64_t last, const Enter& enter, const Search& search) {
   const std::span<const int32_t> ranks = target.block_first();
   const std::span<const BlockColumn> columns = target.columns();
   const auto begins_after = [&](int64_t position, int32_t rank) { return position < target.position(rank); };
@@ -32,12 +32,14 @@ void for_groups(const CoordIndex& target, int64_t first, int64_t last, const Sea
   };
   auto column =
       static_cast<size_t>(std::upper_bound(columns.begin(), columns.end(), block, starts_after) - columns.begin()) - 1;
-  for (; first < last; ++block) {
-    if (block == static_cast<size_t>(columns[column + 1].first_block)) ++column;
-    const int64_t end = std::min(last, target.position(ranks[block + 1]));
-    const BlockColumn& at = columns[column];
-    search(OutputGroup{at.batch, at.x, at.y, target.block_heights()[block], first, end});
-    first = end;
+  for (; first < last; ++column) {
+    enter(columns[column]);
+    const auto next_column = static_cast<size_t>(columns[column + 1].first_block);
+    for (; block < next_column && first < last; ++block) {
+      const int64_t end = std::min(last, target.position(ranks[block + 1]));
+      search(OutputGroup{target.block_heights()[block], first, end});
+      first = end;
+    }
   }
 }
 
@@ -51,11 +53,13 @@ class PlaceSearch {
         cells_(target.cells()),
         divide_{Divider(rule.stride.x), Divider(rule.stride.y), Divider(rule.stride.z)} {}
 
+  void enter_column(const BlockColumn& column) noexcept { column_ = column; }
   void search(const OutputGroup& group, int64_t tile_first, EdgeSink& sink) const {
     for (int64_t position = group.first; position < group.last; ++position) {
       const unsigned cell = cells_[static_cast<size_t>(position)];
       const int64_t slot = position - tile_first;
-      const Triple output = {group.x * Block::kSide + (cell >> 4), group.y * Block::kSide + (cell >> 2 & 3),
+      const Triple output = {int64_t{column_.x} * Block::kSide + (cell >> 4),
+                             int64_t{column_.y} * Block::kSide + (cell >> 2 & 3),
                              group.z * Block::kSide + (cell & 3)};
       for (int64_t ix = 0; ix < rule_.size.x; ++ix) {
         int64_t x = output.x * rule_.stride.x + rule_.shift.x + ix * rule_.dilation.x;
@@ -63,7 +67,7 @@ class PlaceSearch {
         for (int64_t iy = 0; iy < rule_.size.y; ++iy) {
           int64_t y = output.y * rule_.stride.y + rule_.shift.y + iy * rule_.dilation.y;
           if (rule_.divides && !divide_[1].divides(output.y + rule_.shift.y - iy * rule_.dilation.y, y)) continue;
-          const auto column = static_cast<size_t>(lookup_.column_at(group.batch, Block::of(x), Block::of(y)));
+          const auto column = static_cast<size_t>(lookup_.column_at(column_.batch, Block::of(x), Block::of(y)));
           if (column + 1 == source_.columns().size()) continue;
           search_column(column, x, y, output.z, (ix * rule_.size.y + iy) * rule_.size.z, slot, sink);
         }
@@ -101,6 +105,7 @@ class PlaceSearch {
   const BlockLookup& lookup_;
   std::span<const uint8_t> cells_;
   std::array<Divider, 3> divide_;
+  BlockColumn column_ = {};  // of output blocks, at hand
 };
 
 template <typename MakeSearch>
@@ -114,7 +119,9 @@ PooledVector<TileEdges> search_tiles(const MakeSearch& make_search, const CoordI
     TileWriter writer(taps, source.first_rows(), scratch);
     EdgeSink sink(source, all_copies, writer);
     const int64_t first = index * kTileRows, last = std::min(rows, first + kTileRows);
-    for_groups(target, first, last, [&](const OutputGroup& group) { search.search(group, first, sink); });
+    for_groups(
+        target, first, last, [&](const BlockColumn& column) { search.enter_column(column); },
+        [&](const OutputGroup& group) { search.search(group, first, sink); });
     search.end_tile(sink);
     tiles[static_cast<size_t>(index)] = writer.take(last - first);
   });

@@ -45,25 +45,25 @@ class EdgeSink {
 
 /// Consecutive outputs in sorted order within one block.
 struct OutputGroup {
-  int64_t batch, x, y, z;  // the block
-  int64_t first, last;     // positions
+  int64_t z;            // the block's, in the column of blocks at hand
+  int64_t first, last;  // positions
 };
 
-/// Calls visit(place in the box, heights) for the columns of the box of a block: empty ones where the source has none.
+/// Calls visit(x, columns) for the columns of the box of a column of output blocks, side by side along y: empty ones
+/// where the source has none, and further ones up to kMostBlocks.
 template <typename Visit>
-void for_columns_of_box(const Stencil& stencil, const BlockLookup& source, int64_t batch, int64_t block_x,
-                        int64_t block_y, const Visit& visit) {
-  const auto [x, y, z] = stencil.blocks();
-  source.for_columns(
-      batch, stencil.first_block(0, block_x), x, stencil.first_block(1, block_y), y,
-      [&](int i, int j, int32_t column) { visit(i * Stencil::kMostBlocks + j, source.heights(column)); });
+void for_columns_of_box(const Stencil& stencil, const BlockLookup& source, const BlockColumn& outputs,
+                        const Visit& visit) {
+  static_assert(BlockLookup::kMostColumnsBeside == Stencil::kMostBlocks);
+  const int64_t x = stencil.first_block(0, outputs.x), y = stencil.first_block(1, outputs.y);
+  for (int i = 0; i < stencil.blocks()[0]; ++i) visit(i, source.columns_beside(outputs.batch, x + i, y));
 }
 
-/// The lowest height of the box of a group. Blocks lie within 2^29, so that a box beyond twice that is empty wherever
-/// it lies.
-inline int32_t first_height_of_box(const Stencil& stencil, const OutputGroup& group) {
+/// The lowest height of the box of blocks at z. Blocks lie within 2^29, so that a box beyond twice that is empty
+/// wherever it lies.
+inline int32_t first_height_of_box(const Stencil& stencil, int64_t z) {
   constexpr int64_t kBeyond = int64_t{1} << 30;
-  return static_cast<int32_t>(std::clamp(stencil.first_block(2, group.z), -kBeyond, kBeyond));
+  return static_cast<int32_t>(std::clamp(stencil.first_block(2, z), -kBeyond, kBeyond));
 }
 
 }  // namespace lattice::cpu

@@ -43,7 +43,7 @@ class TileWriter {
   class Scratch {
     friend TileWriter;
     PooledVector<uint32_t> next;
-    PooledVector<int32_t> ranks;   // kTileRows a tap
+    PooledVector<int32_t> ranks;   // kListRows a tap
     PooledVector<uint16_t> slots;  // the same
   };
 
@@ -52,7 +52,7 @@ class TileWriter {
     scratch_.next.clear();
     if (taps > kMostLists) return;
     for (size_t tap = 0; tap < static_cast<size_t>(taps); ++tap) scratch_.next.push_back(begin_of(tap));
-    const auto most = static_cast<size_t>(taps * kTileRows);
+    const auto most = static_cast<size_t>(taps * kListRows);
     if (scratch_.ranks.size() < most) {
       scratch_.ranks.resize(most);
       scratch_.slots.resize(most);
@@ -118,7 +118,9 @@ class TileWriter {
     return last;
   }
 
-  static uint32_t begin_of(size_t tap) { return static_cast<uint32_t>(tap * kTileRows); }
+  // Lists that grew alike would all end in the same few sets of a first-level cache if they stood 4 KiB apart.
+  static constexpr int64_t kListRows = kTileRows + 16;
+  static uint32_t begin_of(size_t tap) { return static_cast<uint32_t>(tap * kListRows); }
 
   std::span<const int32_t> first_rows_;
   Scratch& scratch_;
