@@ -47,7 +47,7 @@ void CornerTable::add_pattern(Stencil::AxisTaps xs, Stencil::AxisTaps ys, Stenci
           const int block =
               (x.cell / Block::kSide - x0) << 2 | (y.cell / Block::kSide - y0) << 1 | (z.cell / Block::kSide - z0);
           one_block_ = one_block_ && block == 0;
-          if (tap != stencil_->own_tap()) {
+          if (stencil_->searches(tap)) {
             taps_.push_back(CornerTap::of(Block::cell(x.cell, y.cell, z.cell), block, tap));
           }
         }

@@ -5,6 +5,7 @@
 
 #include "cpu/relation_boxes.h"
 #include "cpu/relation_corners.h"
+#include "cpu/relation_mirror.h"
 #include "cpu/relation_partition.h"
 #include "cpu/relation_sort.h"
 
@@ -59,8 +60,7 @@ class PlaceSearch {
       const unsigned cell = cells_[static_cast<size_t>(position)];
       const int64_t slot = position - tile_first;
       const Triple output = {int64_t{column_.x} * Block::kSide + (cell >> 4),
-                             int64_t{column_.y} * Block::kSide + (cell >> 2 & 3),
-                             group.z * Block::kSide + (cell & 3)};
+                             int64_t{column_.y} * Block::kSide + (cell >> 2 & 3), group.z * Block::kSide + (cell & 3)};
       for (int64_t ix = 0; ix < rule_.size.x; ++ix) {
         int64_t x = output.x * rule_.stride.x + rule_.shift.x + ix * rule_.dilation.x;
         if (rule_.divides && !divide_[0].divides(output.x + rule_.shift.x - ix * rule_.dilation.x, x)) continue;
@@ -110,13 +110,14 @@ class PlaceSearch {
 
 template <typename MakeSearch>
 PooledVector<TileEdges> search_tiles(const MakeSearch& make_search, const CoordIndex& source, const CoordIndex& target,
-                                     int64_t taps, bool all_copies, Workers& workers) {
+                                     int64_t taps, bool all_copies, std::span<const int32_t> first_rows,
+                                     Workers& workers) {
   const auto rows = static_cast<int64_t>(target.order().size());
   PooledVector<TileEdges> tiles = tiles_for(rows);
   workers.for_each(static_cast<int64_t>(tiles.size()), [&](int64_t index) {
     auto search = make_search();
     static thread_local TileWriter::Scratch scratch;
-    TileWriter writer(taps, source.first_rows(), scratch);
+    TileWriter writer(taps, first_rows, scratch);
     EdgeSink sink(source, all_copies, writer);
     const int64_t first = index * kTileRows, last = std::min(rows, first + kTileRows);
     for_groups(
@@ -137,13 +138,24 @@ PooledVector<TileEdges> search_edges(const TapRule& rule, const CoordSet& source
   const int64_t taps = rule.size.x * rule.size.y * rule.size.z;
   const bool on_itself = &source == &target && !inputs.has_duplicates();
   const auto with = [&](const auto& make_search) {
-    return search_tiles(make_search, inputs, outputs, taps, all_copies, workers);
+    return search_tiles(make_search, inputs, outputs, taps, all_copies, inputs.first_rows(), workers);
   };
   if (!inputs.has_duplicates() && !outputs.has_duplicates() && is_worth_sorting(source.rows(), target.rows(), taps)) {
     const std::optional<Partition> partition = Partition::make(rule);
     if (partition && outputs.lookup().lists_heights()) return partition->edges(inputs, outputs, workers);
   }
-  const std::optional<Stencil> stencil = Stencil::make(rule, on_itself);
+  // On several threads mirrored edges, which go to tiles near and far, cost more than their search.
+  if (on_itself && workers.threads() == 1 && kernels.find_edges != nullptr && inputs.lookup().lists_heights() &&
+      is_worth_sorting(source.rows(), target.rows(), taps)) {
+    const auto half = Stencil::make(rule, Stencil::Taps::behind_own);
+    if (const auto corners = half ? CornerTable::make(*half) : std::nullopt) {
+      const auto search = [&] { return CornerSearch(*corners, kernels.find_edges, inputs, outputs); };
+      return with_mirrored(search_tiles(search, inputs, outputs, taps, false, {}, workers), inputs.order(), taps,
+                           workers);
+    }
+  }
+  const std::optional<Stencil> stencil =
+      Stencil::make(rule, on_itself ? Stencil::Taps::all_but_own : Stencil::Taps::all);
   if (!stencil || !inputs.lookup().lists_heights()) return with([&] { return PlaceSearch(rule, inputs, outputs); });
   if (kernels.find_edges != nullptr && !(all_copies && inputs.has_duplicates())) {
     if (const auto corners = CornerTable::make(*stencil)) {

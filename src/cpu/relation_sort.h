@@ -14,15 +14,24 @@ inline bool is_worth_sorting(int64_t edges, int64_t output_rows, int64_t taps) {
   return taps <= kAlways && tiles_of(output_rows) * taps <= edges + kAlways;
 }
 
+/// Where nothing stands behind the edges that are sorted.
+struct NothingBehind {
+  static int64_t edges(int64_t) noexcept { return 0; }
+  static void append(int64_t, TiledRelation::TileEdges&) noexcept {}
+};
+
 /// A counting sort of edges by the tile of their output, then by tap. They come in parts, one a thread, each with
 /// counters of its own; an edge's place follows from the parts before its own, whatever their number, so that edges of
 /// one tile and tap stay in the order of all parts behind one another. No output may have two of one tap.
 ///
 /// find(part, parts, visit) calls visit(position of the output, tap, input row) for the edges of a part, at most
 /// `edges` in all; then recall, called alike, does the same for the same edges in the same order.
-template <typename Find, typename Recall>
+///
+/// behind.append(index, tile) adds runs of higher taps to a tile, of behind.edges(index) edges.
+template <typename Find, typename Recall, typename Behind = NothingBehind>
 PooledVector<TiledRelation::TileEdges> sort_edges(int64_t edges, int64_t output_rows, int64_t tap_count,
-                                                  Workers& workers, const Find& find, const Recall& recall) {
+                                                  Workers& workers, const Find& find, const Recall& recall,
+                                                  const Behind& behind = {}) {
   constexpr int64_t kLeastEdgesAPart = 16384;  // fewer are not worth another thread
   const auto taps = static_cast<size_t>(tap_count);
   const auto tiles = static_cast<size_t>(tiles_of(output_rows));
@@ -54,10 +63,11 @@ PooledVector<TiledRelation::TileEdges> sort_edges(int64_t edges, int64_t output_
       }
       if (listed != first) tile.runs.push_back({static_cast<int32_t>(tap), static_cast<int32_t>(listed - first)});
     }
-    tile.runs.shrink_to_fit();
-    reserve_tile(tile, listed, std::min(kTileRows, output_rows - index * kTileRows));
+    reserve_tile(tile, listed + behind.edges(index), std::min(kTileRows, output_rows - index * kTileRows));
     tile.input.resize(listed);
     tile.slot.resize(listed);
+    behind.append(index, tile);
+    tile.runs.shrink_to_fit();
     lists[static_cast<size_t>(index)] = {tile.input.data(), tile.slot.data()};
   });
 

@@ -19,8 +19,27 @@ TapRule TapRule::of(RelationKind kind, const ConvGeometry& geometry) {
           .dilation = dilation};
 }
 
-Stencil::Axis::Axis(bool divides, int64_t shift, int64_t size, int64_t stride, int64_t dilation)
-    : divides_(divides), shift_(shift), size_(size), stride_(stride), dilation_(dilation), divider_(stride) {
+namespace {
+
+/// Whether tap K-1-k leads back from where tap k leads.
+bool mirrors_itself(const TapRule& rule) {
+  const auto is_centred = [](int64_t size, int64_t shift, int64_t dilation) {
+    return size % 2 == 1 && shift == -(size / 2) * dilation;
+  };
+  return !rule.divides && rule.stride == Triple(1) && is_centred(rule.size.x, rule.shift.x, rule.dilation.x) &&
+         is_centred(rule.size.y, rule.shift.y, rule.dilation.y) &&
+         is_centred(rule.size.z, rule.shift.z, rule.dilation.z);
+}
+
+}  // namespace
+
+Stencil::Axis::Axis(bool divides, int64_t shift, int64_t size, int64_t stride, int64_t dilation, int64_t first)
+    : divides_(divides),
+      shift_(shift + first * dilation),
+      size_(size - first),
+      stride_(stride),
+      dilation_(dilation),
+      divider_(stride) {
   for (size_t phase = 0; phase < phases(); ++phase) {
     const auto block = static_cast<int64_t>(phase);  // stands for all blocks of the phase
     for (int cell = 0; cell < Block::kSide; ++cell) {
@@ -29,14 +48,14 @@ Stencil::Axis::Axis(bool divides, int64_t shift, int64_t size, int64_t stride, i
       for (int64_t i = 0; i < size_; ++i) {
         int64_t input = output * stride_ + shift_ + i * dilation_;
         if (divides_ && !divider_.divides(output + shift_ - i * dilation_, input)) continue;
-        taps.push_back({static_cast<int>(i), static_cast<int>(input - first_block(block) * Block::kSide)});
+        taps.push_back({static_cast<int>(first + i), static_cast<int>(input - first_block(block) * Block::kSide)});
       }
       if (divides_) std::reverse(taps.begin(), taps.end());
     }
   }
 }
 
-std::optional<Stencil> Stencil::make(const TapRule& rule, bool on_itself) {
+std::optional<Stencil> Stencil::make(const TapRule& rule, Taps taps) {
   // Bounds first, so that the tables stay small and nothing below can overflow.
   const int64_t most_stride = rule.divides ? 4 : 8;  // divided, there are 64 patterns for each triple of remainders
   const auto fits = [most_stride](int64_t size, int64_t stride, int64_t dilation) {
@@ -47,18 +66,21 @@ std::optional<Stencil> Stencil::make(const TapRule& rule, bool on_itself) {
       !fits(size.z, stride.z, dilation.z) || size.x * size.y * size.z > kMostTaps) {
     return std::nullopt;
   }
-  Stencil stencil({Axis(rule.divides, rule.shift.x, size.x, stride.x, dilation.x),
+  const bool halves = taps == Taps::behind_own;
+  if (halves && !mirrors_itself(rule)) return std::nullopt;
+  Stencil stencil({Axis(rule.divides, rule.shift.x, size.x, stride.x, dilation.x, halves ? size.x / 2 : 0),
                    Axis(rule.divides, rule.shift.y, size.y, stride.y, dilation.y),
                    Axis(rule.divides, rule.shift.z, size.z, stride.z, dilation.z)},
-                  size);
+                  size, taps);
   for (const int blocks : stencil.blocks_) {
     if (blocks > kMostBlocks) return std::nullopt;
   }
-  if (on_itself) stencil.find_own_tap(rule);
+  if (taps != Taps::all) stencil.find_own_tap(rule);
   return stencil;
 }
 
-Stencil::Stencil(PooledVector<Axis> axes, const Triple& size) : axes_(std::move(axes)), size_(size) {
+Stencil::Stencil(PooledVector<Axis> axes, const Triple& size, Taps searched)
+    : axes_(std::move(axes)), size_(size), searched_(searched) {
   for (size_t axis = 0; axis < 3; ++axis) {
     int lowest = std::numeric_limits<int>::max(), highest = 0;
     for (size_t phase = 0; phase < axes_[axis].phases(); ++phase) {

@@ -40,9 +40,18 @@ class Stencil {
   };
   using AxisTaps = std::span<const AxisTap>;
 
-  /// Nothing where the kernel reaches further than the box, or has very many taps. `on_itself`: outputs are the inputs,
-  /// each at a place of its own, so that it is known beforehand what the tap in the middle finds.
-  static std::optional<Stencil> make(const TapRule& rule, bool on_itself);
+  /// Which taps are searched.
+  enum class Taps : uint8_t {
+    all,
+    /// Outputs are the inputs, each at a place of its own: it is known beforehand what the tap on itself finds.
+    all_but_own,
+    /// And what those before that tap find, which mirror those behind it: input i reads o through the mirrored tap
+    /// where o reads i. Only those behind it are left, and the box begins with the output's own x.
+    behind_own
+  };
+
+  /// Nothing where the kernel reaches further than the box, or has very many taps, or is none that mirrors itself.
+  static std::optional<Stencil> make(const TapRule& rule, Taps taps);
 
   /// Blocks of the box on each axis.
   const std::array<int, 3>& blocks() const noexcept { return blocks_; }
@@ -59,8 +68,9 @@ class Stencil {
   int32_t tap(const AxisTap& x, const AxisTap& y, const AxisTap& z) const noexcept {
     return static_cast<int32_t>((x.index * size_.y + y.index) * size_.z + z.index);
   }
-  /// The tap that reads the output's own place, or -1, as always unless made `on_itself`.
+  /// The tap that reads the output's own place, or -1, as always where `all` are searched.
   int32_t own_tap() const noexcept { return own_tap_; }
+  bool searches(int32_t tap) const noexcept { return searched_ == Taps::behind_own ? tap > own_tap_ : tap != own_tap_; }
 
   /// An output has a pattern by its cell and the phase of its block: the number of that of cell 0.
   size_t first_pattern(int64_t block_x, int64_t block_y, int64_t block_z) const noexcept {
@@ -86,7 +96,8 @@ class Stencil {
   /// One axis of the rule.
   class Axis {
    public:
-    Axis(bool divides, int64_t shift, int64_t size, int64_t stride, int64_t dilation);
+    /// Of the taps from `first` on.
+    Axis(bool divides, int64_t shift, int64_t size, int64_t stride, int64_t dilation, int64_t first = 0);
 
     int64_t first_block(int64_t block) const noexcept {
       if (!divides_) return block * stride_ + (shift_ >> 2);
@@ -105,13 +116,14 @@ class Stencil {
     PooledVector<PooledVector<AxisTap>> taps_;  // by phase and cell
   };
 
-  Stencil(PooledVector<Axis> axes, const Triple& size);
+  Stencil(PooledVector<Axis> axes, const Triple& size, Taps searched);
   void find_own_tap(const TapRule& rule);
 
   PooledVector<Axis> axes_;
   Triple size_;
   std::array<int, 3> blocks_ = {}, lowest_ = {}, highest_ = {};
   int32_t own_tap_ = -1;
+  Taps searched_;
 };
 
 }  // namespace lattice::cpu

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <numeric>
 #include <span>
@@ -47,6 +48,7 @@ class TileWriter {
     PooledVector<uint16_t> slots;  // the same
   };
 
+  /// `first_rows`: of the source; without them, ranks stay ranks.
   TileWriter(int64_t taps, std::span<const int32_t> first_rows, Scratch& scratch)
       : first_rows_(first_rows), scratch_(scratch) {
     scratch_.next.clear();
@@ -72,7 +74,11 @@ class TileWriter {
     std::sort(sorted_.begin(), sorted_.end(), [](const Edge& a, const Edge& b) {
       return std::tie(a.tap, a.copy, a.slot) < std::tie(b.tap, b.copy, b.slot);
     });
-    reserve_tile(tile_, edges(), rows);
+    if (first_rows_.empty()) {  // soon given back: in few sizes, so that the next one finds it
+      reserve_tile(tile_, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(edges()))), kTileRows);
+    } else {
+      reserve_tile(tile_, edges(), rows);
+    }
     auto next = sorted_.begin();
     for (size_t tap = 0; tap < scratch_.next.size(); ++tap) {
       const uint32_t first = begin_of(tap), last = scratch_.next[tap];
@@ -81,8 +87,12 @@ class TileWriter {
         const int32_t* const ranks = scratch_.ranks.data();
         const size_t end = tile_.input.size();
         tile_.input.resize(end + (last - first));
-        std::transform(ranks + first, ranks + last, tile_.input.data() + end,
-                       [this](int32_t rank) { return first_rows_[static_cast<size_t>(rank)]; });
+        if (first_rows_.empty()) {
+          std::copy(ranks + first, ranks + last, tile_.input.data() + end);
+        } else {
+          std::transform(ranks + first, ranks + last, tile_.input.data() + end,
+                         [this](int32_t rank) { return first_rows_[static_cast<size_t>(rank)]; });
+        }
         const uint16_t* const slots = scratch_.slots.data();
         tile_.slot.insert(tile_.slot.end(), slots + first, slots + last);
       }

@@ -143,6 +143,18 @@ TEST(Relation, AgreesWhereAPlaceHasManyCopies) {
   expect_agreement(RelationKind::forward, coords, {.kernel_size = 2, .stride = 2}, "copies");
 }
 
+// On one thread half of a submanifold relation's edges are the other half turned round: across many tiles, and for
+// kernels that reach over one cell of a block or several.
+TEST(Relation, MirrorsEdgesAcrossTiles) {
+  const std::vector<Coord> coords = scattered(12, 7000, -14, 28, false);
+  for (const ConvOptions& options : {ConvOptions{.kernel_size = 3}, ConvOptions{.kernel_size = 5},
+                                     ConvOptions{.kernel_size = {1, 3, 5}}, ConvOptions{.kernel_size = {3, 1, 1}},
+                                     ConvOptions{.kernel_size = 3, .dilation = 2}}) {
+    expect_agreement(RelationKind::submanifold, coords, options,
+                     to_string(options.kernel_size) + " at dilation " + to_string(options.dilation));
+  }
+}
+
 // So many rows that each of several threads has a part of them; and outputs that are not there.
 TEST(Relation, PartsManyInputsAmongTheOutputs) {
   const ConvGeometry geometry({.kernel_size = 2, .stride = 2});
