@@ -70,10 +70,22 @@ void Finisher::finish(const float* sums, int64_t sums_stride, std::span<const in
   if (y_.dtype() == DType::bf16) return finish_narrow<BFloat16>(task, order, first, scratch);
   if (residual_.defined()) task.residual = residual_.data<float>() + first;
   task.y = y_.mutable_data<float>() + first_column_ + first;
+  task.streams = streams(task);
   kernels_.finish(task);
   if (!is_piecewise_linear(activation_.kind)) {
     for (const int32_t row : order) activate(task.y + row * task.stride, count);
   }
+}
+
+bool Finisher::streams(const RowFinish& task) const {
+  // Bytes of outputs; fewer a third-level cache may keep for who reads them next. Rows that are a single line each,
+  // here and there, stay longer.
+  constexpr int64_t kLine = 64;
+  const size_t most_kept =
+      task.channels * static_cast<int64_t>(sizeof(float)) > kLine ? size_t{4} << 20 : size_t{16} << 20;
+  const auto are_lines = [](int64_t floats) { return floats * static_cast<int64_t>(sizeof(float)) % kLine == 0; };
+  return y_.nbytes() > most_kept && are_lines(task.channels) && are_lines(task.stride) &&
+         reinterpret_cast<uintptr_t>(task.y) % kLine == 0 && is_piecewise_linear(activation_.kind);
 }
 
 RowFinish Finisher::rows(int64_t first_row, int64_t rows, int64_t first, int64_t channels) const {
@@ -82,6 +94,7 @@ RowFinish Finisher::rows(int64_t first_row, int64_t rows, int64_t first, int64_t
   task.rows = rows;
   if (residual_.defined()) task.residual = residual_.data<float>() + first_row * channels_ + first;
   task.y = y_.mutable_data<float>() + first_row * task.stride + first_column_ + first;
+  task.streams = streams(task) && activation_.kind != ActivationKind::leaky_relu;  // which follows behind the rows
   return task;
 }
 

@@ -25,6 +25,7 @@ class Finisher {
 
  private:
   RowFinish task(int64_t first, int64_t count) const;
+  bool streams(const RowFinish& task) const;
   template <typename T>
   void finish_narrow(RowFinish task, std::span<const int32_t> order, int64_t first, Scratch& scratch) const;
   void activate(float* y, int64_t count) const;

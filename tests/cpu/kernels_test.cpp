@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <new>
 #include <vector>
 
 #include "cpu/every_isa.h"
@@ -110,12 +111,24 @@ TEST_P(EveryIsaWithBf16, WidensPanels) {
   }
 }
 
+/// Memory at the boundary of a line.
+template <typename T>
+struct AtLine {
+  using value_type = T;
+  static constexpr std::align_val_t kLine{64};
+
+  T* allocate(size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), kLine)); }
+  void deallocate(T* block, size_t) noexcept { ::operator delete(block, kLine); }
+  bool operator==(const AtLine&) const noexcept { return true; }
+};
+using LineVector = std::vector<float, AtLine<float>>;
+
 TEST_P(EveryIsa, FinishesRows) {
   Random random(4);
   const auto value = [&] { return static_cast<float>(random.normal()); };
-  constexpr int64_t kRows = 5, kStride = 40;
+  constexpr int64_t kRows = 5, kStride = 48;
   const std::vector<int32_t> order = {3, 0, 4, 1, 2};
-  for (const int64_t channels : {1, 7, 16, 37}) {
+  for (const int64_t channels : {1, 7, 16, 37, 48}) {
     for (const bool is_affine : {false, true}) {
       for (const bool has_residual : {false, true}) {
         for (const Negative negative : {Negative::kept, Negative::zeroed, Negative::sloped}) {
@@ -123,7 +136,7 @@ TEST_P(EveryIsa, FinishesRows) {
           for (auto* vector : {&sums, &bias, &scale, &shift, &residual}) {
             for (float& v : *vector) v = value();
           }
-          std::vector<float> y(kRows * kStride, 7.0F), expected = y;
+          LineVector y(kRows * kStride, 7.0F), expected = y;
           for (int64_t r = 0; r < kRows; ++r) {
             for (int64_t c = 0; c < channels; ++c) {
               const auto at = static_cast<size_t>(order[static_cast<size_t>(r)] * kStride + c);
@@ -135,7 +148,7 @@ TEST_P(EveryIsa, FinishesRows) {
               expected[at] = sum;
             }
           }
-          kernels().finish({.sums = sums.data(),
+          RowFinish task = {.sums = sums.data(),
                             .sums_stride = 48,
                             .order = order.data(),
                             .rows = kRows,
@@ -148,7 +161,13 @@ TEST_P(EveryIsa, FinishesRows) {
                             .negative = negative,
                             .slope = 0.25F,
                             .y = y.data(),
-                            .stride = kStride});
+                            .stride = kStride};
+          kernels().finish(task);
+          ASSERT_EQ(y, expected);
+          if (channels % 16 != 0) continue;  // no whole lines, which could be streamed
+          std::fill(y.begin(), y.end(), 7.0F);
+          task.streams = true;
+          kernels().finish(task);
           ASSERT_EQ(y, expected);
         }
       }
@@ -159,13 +178,13 @@ TEST_P(EveryIsa, FinishesRows) {
 /// Rows of a product; `of_edges`: that stand anywhere.
 struct DenseShape {
   int64_t channels, width, outs, stride, residual_stride;
-  bool of_edges = false;
+  bool of_edges = false, streams = false;
 };
 
 /// Small integers and halves, so that everything is exact in any order, with or without fusing.
 void check_dense_rows(const Kernels& k, Random& random, const DenseShape& shape) {
-  const auto [channels, width, outs, stride, residual_stride, of_edges] = shape;
-  const auto fill = [&](std::vector<float>& values) {
+  const auto [channels, width, outs, stride, residual_stride, of_edges, streams] = shape;
+  const auto fill = [&](auto& values) {
     for (float& value : values) value = static_cast<float>(static_cast<int>(random.next() % 17) - 8) / 2;
   };
   const auto rows = static_cast<int64_t>(random.next() % kMostRows);
@@ -177,11 +196,12 @@ void check_dense_rows(const Kernels& k, Random& random, const DenseShape& shape)
   // No more than what may be read, so that a sanitizer sees what is read beyond.
   const auto sized = [](int64_t size) { return std::vector<float>(static_cast<size_t>(size)); };
   std::vector<float> x = sized(rows * channels), panel = sized(channels * width), bias = sized(outs),
-                     scale = sized(outs), shift = sized(outs), residual = sized(rows * residual_stride),
-                     y = sized(rows * stride);
-  for (auto* values : {&x, &panel, &bias, &scale, &shift, &residual, &y}) fill(*values);
+                     scale = sized(outs), shift = sized(outs), residual = sized(rows * residual_stride);
+  LineVector y(static_cast<size_t>(rows * stride));
+  for (auto* values : {&x, &panel, &bias, &scale, &shift, &residual}) fill(*values);
+  fill(y);
   if (rows > 0) x[0] = std::numeric_limits<float>::quiet_NaN();  // must reach every output of its row
-  std::vector<float> expected = y;
+  LineVector expected = y;
   for (int64_t r = 0; r < rows; ++r) {
     const auto edge = static_cast<size_t>(r);
     const int64_t from = of_edges ? edges.input[edge] : r, to = of_edges ? order[edges.slot[edge]] : r;
@@ -213,7 +233,8 @@ void check_dense_rows(const Kernels& k, Random& random, const DenseShape& shape)
                            .residual_stride = residual_stride,
                            .negative = negative,
                            .y = y.data(),
-                           .stride = stride}});
+                           .stride = stride,
+                           .streams = streams}});
   for (size_t i = 0; i < y.size(); ++i) {
     ASSERT_TRUE(y[i] == expected[i] || (std::isnan(y[i]) && std::isnan(expected[i])))
         << channels << " channels, width " << width << ", " << i << ": " << y[i] << ", not " << expected[i];
@@ -237,6 +258,20 @@ TEST_P(EveryIsa, MakesDenseRows) {
 
 TEST_P(EveryIsa, MakesDenseRowsOfEdges) {
   check_dense_rows(kernels(), true);
+}
+
+// Whole lines, past the caches.
+TEST_P(EveryIsa, StreamsDenseRows) {
+  Random random(8);
+  for (int64_t outs = 16; outs <= kernels().panel_width; outs += 16) {
+    for (const int64_t channels : {int64_t{1}, int64_t{16}, int64_t{70}}) {
+      for (const bool of_edges : {false, true}) {
+        for (int i = 0; i < 4; ++i) {
+          check_dense_rows(kernels(), random, {channels, outs, outs, outs + 16, outs, of_edges, true});
+        }
+      }
+    }
+  }
 }
 
 TEST_P(EveryIsa, MakesDenseRowsOfFourChannels) {

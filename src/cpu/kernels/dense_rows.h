@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "cpu/kernels/fetch.h"
 #include "cpu/kernels/kernels.h"
@@ -33,6 +34,7 @@ struct RowsOfEdges {
     const int64_t end = first + count < task.finish.rows ? first + count : task.finish.rows;
     for (int64_t edge = first; edge < end; ++edge) {
       fetch(task.x + input(task, edge) * task.channels, 4 * task.channels);
+      if (task.finish.streams) continue;
       fetch_to_write(task.finish.y + output(task, edge) * task.finish.stride, 4 * task.finish.channels);
     }
   }
@@ -51,7 +53,8 @@ class DenseFinish {
         stride_(task.stride),
         last_(V::first_lanes(task.channels - (N - 1) * V::kLanes)),
         is_affine_(task.bias != nullptr),
-        is_zeroed_(task.negative == Negative::zeroed) {
+        is_zeroed_(task.negative == Negative::zeroed),
+        streams_(task.streams) {
     if (!is_affine_) return;
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
       bias_[n] = load<n>(task.bias);
@@ -60,6 +63,8 @@ class DenseFinish {
     });
   }
 
+  bool streams() const noexcept { return streams_; }
+  template <bool Streams>
   [[gnu::always_inline]] void store(int64_t row, const Vector* sums) const {
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
       Vector sum = sums[n];
@@ -67,7 +72,9 @@ class DenseFinish {
       if (residual_ != nullptr) sum = V::add(sum, load<n>(residual_ + row * residual_stride_));
       if (is_zeroed_) sum = V::zero_below(sum);
       float* const y = y_ + row * stride_ + n * V::kLanes;
-      if constexpr (n + 1 == N) {
+      if constexpr (Streams) {  // whole vectors
+        stream(y, sum);
+      } else if constexpr (n + 1 == N) {
         V::store(y, sum, last_);
       } else {
         V::store(y, sum);
@@ -87,7 +94,7 @@ class DenseFinish {
   float* y_;
   int64_t stride_;
   typename V::Mask last_;  // of the last vector
-  bool is_affine_, is_zeroed_;
+  bool is_affine_, is_zeroed_, streams_;
   Vector bias_[N], scale_[N], shift_[N];
 };
 
@@ -125,8 +132,12 @@ template <typename V, typename Rows, int R, int N, int Stride = N>
   find_rows<Rows>(task, first, x);
   clear<V>(sums);
   add_steps<V, FloatStep<V>, R, N, Stride>(sums, x, task.panel, task.channels);
-  unrolled<R>([&](auto r)
-                  __attribute__((always_inline)) { finish.store(Rows::output(task, first + r), sums + r * N); });
+  const auto store = [&](auto streams) __attribute__((always_inline)) {
+    unrolled<R>([&](auto r) __attribute__((always_inline)) {
+      finish.template store<streams>(Rows::output(task, first + r), sums + r * N);
+    });
+  };
+  finish.streams() ? store(std::true_type()) : store(std::false_type());
 }
 
 /// The same of N vectors and a half one.
@@ -143,8 +154,8 @@ template <typename V, typename Rows, int R, int N>
   add_steps_and_half<V, R, N>(sums, half_sums, x, task.panel, task.channels);
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
     const int64_t row = Rows::output(task, first + r);
-    finish.store(row, sums + r * N);
-    half_finish.store(row, half_sums + r);
+    finish.template store<false>(row, sums + r * N);
+    half_finish.template store<false>(row, half_sums + r);
   });
 }
 
@@ -247,7 +258,8 @@ template <typename V, typename Rows, int Channels>
     unrolled<Channels - 1>([&](auto c) __attribute__((always_inline)) {
       sum = V::multiply_add(V::broadcast(x[c + 1]), weights[c + 1], sum);
     });
-    finish.store(Rows::output(task, row), &sum);
+    const int64_t output = Rows::output(task, row);
+    finish.streams() ? finish.template store<true>(output, &sum) : finish.template store<false>(output, &sum);
   }
 }
 
@@ -315,7 +327,8 @@ void dense_rows(const DenseRows& task) {
   if constexpr (requires { V::repeat_four; }) {
     if (are_fours<V>(task)) return multiply_fours<V>(task);
   }
-  return task.input == nullptr ? dense_rows_at<V, RowsInOrder>(task) : dense_rows_at<V, RowsOfEdges>(task);
+  task.input == nullptr ? dense_rows_at<V, RowsInOrder>(task) : dense_rows_at<V, RowsOfEdges>(task);
+  if (task.finish.streams) end_streams();
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "cpu/kernels/fetch.h"
@@ -16,13 +18,15 @@ constexpr int64_t kRowsAhead = 8;
 // A row of so few channels is over before a loop in whole vectors begins.
 constexpr int64_t kNarrowRow = 16, kNarrowStep = 4;
 
-/// In steps of so many channels, of which a row has a multiple.
-template <bool IsAffine, bool HasResidual, Negative Below, int64_t Step>
+/// In steps of so many channels, of which a row has a multiple; a line each, where they are streamed.
+template <bool IsAffine, bool HasResidual, Negative Below, int64_t Step, bool Streams = false>
 void finish_rows_of(const RowFinish& task) {
+  static_assert(!Streams || Step == kLineFloats);
+  alignas(kLine) std::array<float, Streams ? kLineFloats : 1> line;
   for (int64_t r = 0; r < task.rows; ++r) {
     if (r + kRowsAhead < task.rows) {
       const int64_t ahead = task.order[r + kRowsAhead];
-      fetch_to_write(task.y + ahead * task.stride, 4 * task.channels);
+      if constexpr (!Streams) fetch_to_write(task.y + ahead * task.stride, 4 * task.channels);
       if constexpr (HasResidual) fetch(task.residual + ahead * task.residual_stride, 4 * task.channels);
     }
     const float* __restrict sums = task.sums + r * task.sums_stride;
@@ -36,14 +40,18 @@ void finish_rows_of(const RowFinish& task) {
         if constexpr (HasResidual) sum += residual[c];
         if constexpr (Below == Negative::zeroed) sum = sum < 0 ? 0 : sum;
         if constexpr (Below == Negative::sloped) sum = sum < 0 ? sum * task.slope : sum;
-        y[c] = sum;
+        if constexpr (Streams) line[static_cast<size_t>(c - begin)] = sum;
+        if constexpr (!Streams) y[c] = sum;
       }
+      if constexpr (Streams) stream_line(y + begin, line.data());
     }
   }
+  if constexpr (Streams) end_streams();
 }
 
 template <bool IsAffine, bool HasResidual, Negative Below>
 void finish_rows_in_steps(const RowFinish& task) {
+  if (task.streams) return finish_rows_of<IsAffine, HasResidual, Below, kLineFloats, true>(task);
   const bool is_narrow = task.channels <= kNarrowRow && task.channels % kNarrowStep == 0;
   return is_narrow ? finish_rows_of<IsAffine, HasResidual, Below, kNarrowStep>(task)
                    : finish_rows_of<IsAffine, HasResidual, Below, 1>(task);

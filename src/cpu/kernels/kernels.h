@@ -172,6 +172,8 @@ struct RowFinish {
   float slope = 0;
   float* y = nullptr;
   int64_t stride = 0;
+  /// Rows are stored past the caches, which they would fill before anybody reads them; they consist of whole lines.
+  bool streams = false;
 };
 
 /// The most channels of DenseRows: a panel of so many, 64 KiB, comes from the second-level cache in time.
