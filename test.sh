@@ -52,10 +52,11 @@ if [ "${1:-}" != --quick ]; then
   run_programs asan safetensors_test pcd_test ply_test las_test point_file_test output_file_test lexer_test \
     text_reader_test text_reader_refusal_test verifier_test program_test placement_test conformance_test server_test \
     memory_pool_test block_numbers_test coord_index_test extreme_coordinates_test relation_test session_test voxelize_test \
-    panel_weight_test cpu_against_reference_test quantized_weight_test
-  # Threads matter in the cpu backend alone: its tests against the reference, and those of sessions, modules and workers.
-  run tsan 'CpuAgainstReference|CpuThreads|SessionTest|Modules|Workers' \
-    --target cpu_against_reference_test session_test modules_test workers_test
+    panel_weight_test finisher_test cpu_against_reference_test quantized_weight_test
+  # Threads matter in the cpu backend alone: its tests against the reference, those of sessions, modules and workers, and
+  # relations of many rows.
+  run tsan 'CpuAgainstReference|CpuThreads|SessionTest|Modules|Workers|Relation.PartsMany' \
+    --target cpu_against_reference_test session_test modules_test workers_test relation_test
   # Ten seconds of each fuzzer, from its seeds.
   run fuzz '^fuzz_'
 fi
