@@ -78,12 +78,11 @@ void Finisher::finish(const float* sums, int64_t sums_stride, std::span<const in
 }
 
 bool Finisher::streams(const RowFinish& task) const {
-  // Bytes of outputs; fewer a third-level cache may keep for who reads them next. Rows that are a single line each,
-  // here and there, stay longer.
-  constexpr int64_t kLine = 64;
-  const size_t most_kept =
-      task.channels * static_cast<int64_t>(sizeof(float)) > kLine ? size_t{4} << 20 : size_t{16} << 20;
-  const auto are_lines = [](int64_t floats) { return floats * static_cast<int64_t>(sizeof(float)) % kLine == 0; };
+  constexpr int64_t kLine = 64, kFloats = kLine / static_cast<int64_t>(sizeof(float));
+  // Fewer bytes a third-level cache may keep for who reads them next. To store rows of a single line past it, each
+  // somewhere else, pays later.
+  const size_t most_kept = task.channels > kFloats ? size_t{4} << 20 : size_t{16} << 20;
+  const auto are_lines = [](int64_t floats) { return floats % kFloats == 0; };
   return y_.nbytes() > most_kept && are_lines(task.channels) && are_lines(task.stride) &&
          reinterpret_cast<uintptr_t>(task.y) % kLine == 0 && is_piecewise_linear(activation_.kind);
 }

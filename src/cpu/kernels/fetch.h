@@ -23,7 +23,7 @@ inline constexpr int64_t kLine = 64;  // bytes of a cache's
   for (int64_t b = 0; b < bytes; b += kLine) __builtin_prefetch(static_cast<char*>(to) + b, 1);
 }
 
-/// Stores a vector past the caches, where the machine can; `to` is a multiple of its size. Other threads see it after
+/// Stores a vector past the caches, where the machine can, at a multiple of its size. Other threads see it after
 /// end_streams().
 template <typename Vector>
 [[gnu::always_inline]] inline void stream(float* to, const Vector& v) {
