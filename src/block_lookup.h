@@ -18,8 +18,8 @@ class BlockLookup {
  public:
   static constexpr int kMostColumnsBeside = 4, kMostBlocksAbove = 4;
 
-  /// Where the list of heights has a column: its block at z stands at `zero` + z. From `lowest` down and from `highest`
-  /// on there is nothing, and nothing beside either for another kMostBlocksAbove.
+  /// Where the list of heights has a column: its block at z, clamped to lowest .. highest, stands at `zero` + z. At
+  /// both ends, and kMostBlocksAbove - 1 places on, the list leads to the empty block.
   struct alignas(16) Heights {
     int32_t lowest, highest, zero;
   };
@@ -89,8 +89,8 @@ class BlockLookup {
   uint64_t grid_batches_ = 0, grid_rows_ = 0;  // ranges of batch and x
   int64_t grid_columns_ = 0;                   // and of y
   uint64_t grid_stride_ = 0;
-  int hash_shift_ = 0;  // 64 - bits of a slot
-  PooledVector<Heights> heights_;           // by column
+  int hash_shift_ = 0;             // 64 - bits of a slot
+  PooledVector<Heights> heights_;  // by column
   // The block at each height of each column; empty where columns reach over heights that are large beside the set.
   PooledVector<int32_t> block_at_height_;
 };

@@ -30,7 +30,7 @@ BoxSource::BoxSource(const CoordIndex& source, Workers& workers)
   workers.for_blocks(static_cast<int64_t>(blocks_.size()), kBlocksAtOnce, [&](int64_t first, int64_t last) {
     for (auto number = static_cast<size_t>(first); number < static_cast<size_t>(last); ++number) {
       const lattice::Block block = source.block(number);
-      blocks_[number] = {rows_of(block.cells), block.cells, block.first};
+      blocks_[number] = {block, rows_of(block.cells)};
     }
   });
 }
@@ -89,7 +89,7 @@ void BoxTable::add_word(Stencil::AxisTaps xs, Stencil::AxisTaps ys, Stencil::Axi
         const int at = (y.cell - ys.front().cell) * row_bits_ + z.cell - zs.front().cell;
         const int32_t tap = stencil_.tap(x, y, z);
         word.mask |= uint64_t{1} << at;
-        if (!stencil_.searches(tap)) word.itself = uint64_t{1} << (place + at);
+        if (tap == stencil_.own_tap()) word.itself = uint64_t{1} << (place + at);
         const int block = Stencil::box_block(x.cell / Block::kSide, y.cell / Block::kSide, z.cell / Block::kSide);
         word.reach[static_cast<size_t>(place + at)] = {
             .tap = static_cast<uint16_t>(tap),

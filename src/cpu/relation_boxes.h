@@ -73,12 +73,8 @@ class BoxSource {
  public:
   using Rows = uint8_t __attribute__((vector_size(16)));
 
-  struct Block {
-    Rows rows;       // a byte for each x and y, whose lower four bits are the cells along z
-    uint64_t cells;  // the same in the order of cells
-    int32_t first;   // rank of the first
-
-    int32_t rank(int cell) const noexcept { return first + std::popcount(cells & ((uint64_t{1} << cell) - 1)); }
+  struct Block : lattice::Block {
+    Rows rows;  // its cells once more: a byte for each x and y, whose lower four bits are the cells along z
   };
 
   BoxSource(const CoordIndex& source, Workers& workers);

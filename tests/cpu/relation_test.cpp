@@ -147,9 +147,9 @@ TEST(Relation, AgreesWhereAPlaceHasManyCopies) {
 // kernels that reach over one cell of a block or several.
 TEST(Relation, MirrorsEdgesAcrossTiles) {
   const std::vector<Coord> coords = scattered(12, 7000, -14, 28, false);
-  for (const ConvOptions& options : {ConvOptions{.kernel_size = 3}, ConvOptions{.kernel_size = 5},
-                                     ConvOptions{.kernel_size = {1, 3, 5}}, ConvOptions{.kernel_size = {3, 1, 1}},
-                                     ConvOptions{.kernel_size = 3, .dilation = 2}}) {
+  for (const ConvOptions& options :
+       {ConvOptions{.kernel_size = 3}, ConvOptions{.kernel_size = 5}, ConvOptions{.kernel_size = {1, 3, 5}},
+        ConvOptions{.kernel_size = {3, 1, 1}}, ConvOptions{.kernel_size = 3, .dilation = 2}}) {
     expect_agreement(RelationKind::submanifold, coords, options,
                      to_string(options.kernel_size) + " at dilation " + to_string(options.dilation));
   }
