@@ -1,8 +1,11 @@
 #include "block_numbers.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <cstring>
 #include <numeric>
+#include <type_traits>
 
 #include "coord_index.h"
 #include "distinct_coords.h"
@@ -14,32 +17,74 @@
 namespace lattice {
 namespace {
 
+using Four = int32_t __attribute__((vector_size(16)));
+using FourPlaces = uint32_t __attribute__((vector_size(16)));
+using FourCells = uint8_t __attribute__((vector_size(4)));
+
 /// How coordinates lead to blocks, and blocks to themselves.
 struct OfCells {
   static constexpr bool kHasCells = true;
-  static int64_t block(int64_t value) noexcept { return Block::of(value); }
+  static int32_t block(int32_t value) noexcept { return value >> Block::kSideBits; }
+  static Four block(Four values) noexcept { return values >> Block::kSideBits; }
 };
 struct OfBlocks {
   static constexpr bool kHasCells = false;
-  static int64_t block(int64_t value) noexcept { return value; }
+  static int32_t block(int32_t value) noexcept { return value; }
+  static Four block(Four values) noexcept { return values; }
 };
 
-/// Gives each row its block's number, and each block the cells of its rows.
+/// Gives each row its block's number, and each block the cells of its rows, which are known.
 template <typename Of, typename NumberOf>
-void number_rows(std::span<const Coord> coords, BlockNumbers& numbers, const NumberOf& number_of) {
+void number_rows(BlockNumbers& numbers, const NumberOf& number_of) {
   if (Of::kHasCells) numbers.cells.resize(numbers.heights.size());
-  for (size_t row = 0; row < coords.size(); ++row) {
+  for (size_t row = 0; row < numbers.of_row.size(); ++row) {
     const uint32_t number = number_of(numbers.of_row[row]);
     numbers.of_row[row] = number;
-    const Coord& c = coords[row];
-    if (Of::kHasCells) numbers.cells[number] |= uint64_t{1} << Block::cell(c.x, c.y, c.z);
+    if (Of::kHasCells) numbers.cells[number] |= uint64_t{1} << numbers.cell_of_row[row];
   }
+}
+
+/// Four rows, by axis.
+struct FourRows {
+  Four batch, x, y, z;
+
+  static FourRows at(const Coord* rows) noexcept {
+    const auto row0 = std::bit_cast<Four>(rows[0]), row1 = std::bit_cast<Four>(rows[1]),
+               row2 = std::bit_cast<Four>(rows[2]), row3 = std::bit_cast<Four>(rows[3]);
+    const Four low01 = __builtin_shufflevector(row0, row1, 0, 4, 1, 5),
+               low23 = __builtin_shufflevector(row2, row3, 0, 4, 1, 5),
+               high01 = __builtin_shufflevector(row0, row1, 2, 6, 3, 7),
+               high23 = __builtin_shufflevector(row2, row3, 2, 6, 3, 7);
+    return {__builtin_shufflevector(low01, low23, 0, 1, 4, 5), __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
+            __builtin_shufflevector(high01, high23, 0, 1, 4, 5), __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
+  }
+  FourCells cells() const noexcept {
+    constexpr int32_t kWithin = Block::kSide - 1;
+    const Four cells = (x & kWithin) << 2 * Block::kSideBits | (y & kWithin) << Block::kSideBits | (z & kWithin);
+    // Of 32 bits each the lowest byte, which a compiler does not see in a conversion.
+    using Bytes = uint8_t __attribute__((vector_size(16)));
+    const auto bytes = std::bit_cast<Bytes>(cells);
+    constexpr int kLow = std::endian::native == std::endian::little ? 0 : 3;
+    return __builtin_shufflevector(bytes, bytes, kLow, kLow + 4, kLow + 8, kLow + 12);
+  }
+};
+
+/// Calls visit(first row, count, rows) for four rows after the other; the last ones may be less, and repeated.
+template <typename Visit>
+void for_fours(std::span<const Coord> coords, const Visit& visit) {
+  size_t row = 0;
+  for (; row + 4 <= coords.size(); row += 4)
+    visit(row, std::integral_constant<size_t, 4>(), FourRows::at(&coords[row]));
+  if (row == coords.size()) return;
+  std::array<Coord, 4> rest;
+  rest.fill(coords.back());
+  std::copy(coords.begin() + static_cast<std::ptrdiff_t>(row), coords.end(), rest.begin());
+  visit(row, coords.size() - row, FourRows::at(rest.data()));
 }
 
 template <typename Of>
 Coord block_of(const Coord& c) {
-  return {c.batch, static_cast<int32_t>(Of::block(c.x)), static_cast<int32_t>(Of::block(c.y)),
-          static_cast<int32_t>(Of::block(c.z))};
+  return {c.batch, Of::block(c.x), Of::block(c.y), Of::block(c.z)};
 }
 
 /// The ranges of a set's blocks; a place in them is a number, z running fastest.
@@ -65,13 +110,15 @@ class Ranges {
     return product;
   }
   /// Where there are at most 2^32 places.
-  uint32_t place(const Coord& c) const noexcept {
-    const auto distance = [](int32_t from, int64_t to) { return static_cast<uint32_t>(to - from); };
+  FourPlaces places(const FourRows& rows) const noexcept {
+    const auto distance = [](int32_t from, Four to) {
+      return std::bit_cast<FourPlaces>(to) - static_cast<uint32_t>(from);
+    };
     const auto x = static_cast<uint32_t>(x_), y = static_cast<uint32_t>(y_), z = static_cast<uint32_t>(z_);
-    return ((distance(low_.batch, c.batch) * x + distance(low_.x, Of::block(c.x))) * y +
-            distance(low_.y, Of::block(c.y))) *
+    return ((distance(low_.batch, rows.batch) * x + distance(low_.x, Of::block(rows.x))) * y +
+            distance(low_.y, Of::block(rows.y))) *
                z +
-           distance(low_.z, Of::block(c.z));
+           distance(low_.z, Of::block(rows.z));
   }
 
   /// Adds the blocks of places, which must rise, to those that are there.
@@ -133,14 +180,23 @@ template <typename Of>
 BlockNumbers number_by_bitmap(std::span<const Coord> coords, const Ranges<Of>& ranges, uint64_t places) {
   BlockNumbers numbers;
   numbers.of_row.resize(coords.size());
+  if (Of::kHasCells) numbers.cell_of_row.resize(coords.size());
   PooledVector<uint64_t> held((places / 64 / kWordsAtOnce + 1) * kWordsAtOnce, 0);
-  for (size_t row = 0; row < coords.size(); ++row) {
-    const uint32_t place = ranges.place(coords[row]);
-    numbers.of_row[row] = place;
-    held[place >> 6] |= uint64_t{1} << (place & 63);
-  }
+  for_fours(coords, [&, of_row = numbers.of_row.data(), cell_of_row = numbers.cell_of_row.data(), bits = held.data()](
+                        size_t first, auto count, const FourRows& rows) {
+    const FourPlaces places_of_rows = ranges.places(rows);
+    std::memcpy(of_row + first, &places_of_rows, count * sizeof(uint32_t));
+    if constexpr (Of::kHasCells) {
+      const FourCells cells = rows.cells();
+      std::memcpy(cell_of_row + first, &cells, count);
+    }
+    for (size_t i = 0; i < 4; ++i) {
+      const uint32_t place = places_of_rows[i];
+      bits[place >> 6] |= uint64_t{1} << (place & 63);
+    }
+  });
   const PooledVector<uint32_t> before = list_blocks(held, ranges, numbers);
-  number_rows<Of>(coords, numbers, [&](uint32_t place) {
+  number_rows<Of>(numbers, [&](uint32_t place) {
     const uint64_t below = held[place >> 6] & ((uint64_t{1} << (place & 63)) - 1);
     return before[place >> 6] + static_cast<uint32_t>(std::popcount(below));
   });
@@ -152,7 +208,11 @@ BlockNumbers number_by_hash(std::span<const Coord> coords) {
   BlockNumbers numbers;
   numbers.of_row.reserve(coords.size());
   DistinctCoords distinct(static_cast<int64_t>(coords.size()));
-  for (const Coord& c : coords) numbers.of_row.push_back(static_cast<uint32_t>(distinct.add(block_of<Of>(c))));
+  if (Of::kHasCells) numbers.cell_of_row.reserve(coords.size());
+  for (const Coord& c : coords) {
+    numbers.of_row.push_back(static_cast<uint32_t>(distinct.add(block_of<Of>(c))));
+    if (Of::kHasCells) numbers.cell_of_row.push_back(static_cast<uint8_t>(Block::cell(c.x, c.y, c.z)));
+  }
   const PooledVector<Coord> blocks = distinct.take();
   PooledVector<uint32_t> sorted(blocks.size()), number(blocks.size());
   std::iota(sorted.begin(), sorted.end(), 0U);
@@ -169,7 +229,7 @@ BlockNumbers number_by_hash(std::span<const Coord> coords) {
     number[at] = next;
     numbers.heights.push_back(block.z);
   }
-  number_rows<Of>(coords, numbers, [&](uint32_t at) { return number[at]; });
+  number_rows<Of>(numbers, [&](uint32_t at) { return number[at]; });
   return numbers;
 }
 

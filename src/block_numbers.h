@@ -30,6 +30,7 @@ struct BlockNumbers {
   PooledVector<int32_t> heights = {};  // by block: its z, counted in blocks
   PooledVector<uint64_t> cells = {};   // by block, one bit a cell
   PooledVector<uint32_t> of_row = {};  // the number of its block
+  PooledVector<uint8_t> cell_of_row = {};
 
   static BlockNumbers of(std::span<const Coord> coords, const CoordBounds& bounds);
   static BlockNumbers of(std::span<const Coord> coords) { return of(coords, CoordBounds::of(coords)); }

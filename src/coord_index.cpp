@@ -6,17 +6,8 @@
 #include <utility>
 
 namespace lattice {
-namespace {
 
-int cell_of(const Coord& c) {
-  return Block::cell(c.x, c.y, c.z);
-}
-
-}  // namespace
-
-CoordIndex::CoordIndex(std::span<const Coord> coords) : CoordIndex(coords, BlockNumbers::of(coords)) {}
-
-CoordIndex::CoordIndex(std::span<const Coord> coords, BlockNumbers numbers)
+CoordIndex::CoordIndex(BlockNumbers numbers)
     : block_of_row_(std::move(numbers.of_row)),
       block_cells_(std::move(numbers.cells)),
       block_heights_(std::move(numbers.heights)),
@@ -24,27 +15,27 @@ CoordIndex::CoordIndex(std::span<const Coord> coords, BlockNumbers numbers)
   columns_.push_back({.batch = -1, .x = 0, .y = 0, .first_block = static_cast<int32_t>(block_heights_.size())});
   block_cells_.push_back(0);
   block_heights_.push_back(0);
-  sort(coords);
+  sort(numbers.cell_of_row);
 }
 
-void CoordIndex::sort(std::span<const Coord> coords) {
+void CoordIndex::sort(std::span<const uint8_t> cell_of_row) {
   block_first_.reserve(block_cells_.size());
   int32_t places = 0;
   for (const uint64_t cells : block_cells_) {
     block_first_.push_back(places);
     places += std::popcount(cells);
   }
-  order_.resize(coords.size());
-  cells_.resize(coords.size());
-  if (static_cast<size_t>(places) < coords.size()) return sort_copies(coords);
+  order_.resize(cell_of_row.size());
+  cells_.resize(cell_of_row.size());
+  if (static_cast<size_t>(places) < cell_of_row.size()) return sort_copies(cell_of_row);
   // By pointers of this function's own: for all that a compiler knows, a byte that is stored may change the members'.
   const uint64_t* const block_cells = block_cells_.data();
   const int32_t* const block_first = block_first_.data();
   const uint32_t* const block_of_row = block_of_row_.data();
   int32_t* const order = order_.data();
   uint8_t* const cells = cells_.data();
-  for (size_t row = 0; row < coords.size(); ++row) {
-    const int cell = cell_of(coords[row]);
+  for (size_t row = 0; row < cell_of_row.size(); ++row) {
+    const int cell = cell_of_row[row];
     const uint32_t block = block_of_row[row];
     const int32_t position = Block{block_cells[block], 0, block_first[block]}.rank(cell);
     order[position] = static_cast<int32_t>(row);
@@ -53,19 +44,19 @@ void CoordIndex::sort(std::span<const Coord> coords) {
 }
 
 /// The rest of sort() where coordinates repeat: a counting sort of the rows by place.
-void CoordIndex::sort_copies(std::span<const Coord> coords) {
+void CoordIndex::sort_copies(std::span<const uint8_t> cell_of_row) {
   const auto places = static_cast<size_t>(block_first_.back());
   const auto rank_of = [&](size_t row) {
-    return static_cast<size_t>(block(block_of_row_[row]).rank(cell_of(coords[row])));
+    return static_cast<size_t>(block(block_of_row_[row]).rank(cell_of_row[row]));
   };
   positions_.assign(places + 1, 0);
-  for (size_t row = 0; row < coords.size(); ++row) ++positions_[rank_of(row) + 1];
+  for (size_t row = 0; row < cell_of_row.size(); ++row) ++positions_[rank_of(row) + 1];
   std::partial_sum(positions_.begin(), positions_.end(), positions_.begin());
   PooledVector<int32_t> next(positions_.begin(), positions_.end() - 1);
-  for (size_t row = 0; row < coords.size(); ++row) {
+  for (size_t row = 0; row < cell_of_row.size(); ++row) {
     const auto position = static_cast<size_t>(next[rank_of(row)]++);
     order_[position] = static_cast<int32_t>(row);
-    cells_[position] = static_cast<uint8_t>(cell_of(coords[row]));
+    cells_[position] = cell_of_row[row];
   }
   first_rows_.reserve(places);
   for (size_t place = 0; place < places; ++place) {

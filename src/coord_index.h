@@ -16,11 +16,12 @@ namespace lattice {
 /// A cube of 4x4x4 cells of the lattice, the unit in which coordinate sets are sorted and looked up. Block b of an axis
 /// covers the cells 4*b .. 4*b + 3, below zero too; within a block a cell is numbered (x*4 + y)*4 + z.
 struct Block {
-  static constexpr int kSide = 4;
+  static constexpr int kSideBits = 2;
+  static constexpr int kSide = 1 << kSideBits;
   static constexpr int kCellBits = 6;
   static constexpr int kCells = 1 << kCellBits;
 
-  static int64_t of(int64_t value) noexcept { return value >> 2; }
+  static int64_t of(int64_t value) noexcept { return value >> kSideBits; }
   static int cell(int64_t x, int64_t y, int64_t z) noexcept {
     return static_cast<int>((x & 3) << 4 | (y & 3) << 2 | (z & 3));
   }
@@ -40,9 +41,8 @@ struct Block {
 /// Blocks have numbers in their order; one without cells stands behind them, as does one column without blocks.
 class CoordIndex {
  public:
-  explicit CoordIndex(std::span<const Coord> coords);
-  /// The same from what is known already.
-  CoordIndex(std::span<const Coord> coords, BlockNumbers numbers);
+  /// Of a set's blocks, and the cells of its rows.
+  explicit CoordIndex(BlockNumbers numbers);
   CoordIndex(const CoordIndex&) = delete;
   CoordIndex& operator=(const CoordIndex&) = delete;
 
@@ -79,8 +79,8 @@ class CoordIndex {
   int32_t find(int64_t batch, int64_t x, int64_t y, int64_t z) const;
 
  private:
-  void sort(std::span<const Coord> coords);
-  void sort_copies(std::span<const Coord> coords);
+  void sort(std::span<const uint8_t> cell_of_row);
+  void sort_copies(std::span<const uint8_t> cell_of_row);
 
   PooledVector<int32_t> order_;
   PooledVector<uint8_t> cells_;

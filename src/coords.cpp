@@ -131,7 +131,7 @@ const CoordIndex& CoordSet::index() const {
   std::call_once(index_once_, [this] {
     BlockNumbers numbers = known_ != nullptr ? std::move(*known_) : BlockNumbers::of(coords_, {low_, high_});
     known_ = nullptr;
-    index_ = std::allocate_shared<const CoordIndex>(PoolAllocator<CoordIndex>(), coords_, std::move(numbers));
+    index_ = std::allocate_shared<const CoordIndex>(PoolAllocator<CoordIndex>(), std::move(numbers));
   });
   return *index_;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <ranges>
 #include <utility>
 
 #include "coord_index.h"
@@ -49,39 +50,65 @@ void DistinctCoords::resize(int bits) {
   }
 }
 
-DistinctRows DistinctRows::of(std::span<const Coord> coords) {
-  BlockNumbers numbers = BlockNumbers::of(coords);
-  PooledVector<size_t> first(numbers.heights.size());  // by block: how many coordinates stand before it
-  size_t places = 0;
-  for (size_t number = 0; number < first.size(); ++number) {
-    first[number] = places;
-    places += static_cast<size_t>(std::popcount(numbers.cells[number]));
+DistinctRows DistinctRows::of(std::span<const Coord> coords, const CoordBounds& bounds) {
+  BlockNumbers blocks = BlockNumbers::of(coords, bounds);
+  PooledVector<uint32_t> rank(blocks.heights.size());  // by block: how many places stand before it
+  uint32_t places = 0;
+  for (size_t block = 0; block < rank.size(); ++block) {
+    rank[block] = places;
+    places += static_cast<uint32_t>(std::popcount(blocks.cells[block]));
   }
-  if (places > 0) check_distinct_count(places - 1);
-
-  DistinctRows rows = {
-      .distinct = {.coords = PooledVector<Coord>(places + 1), .blocks = {.of_row = PooledVector<uint32_t>(places + 1)}},
-      .of_row = PooledVector<int32_t>(coords.size())};
-  PooledVector<int32_t> number_of(places, -1);
-  int32_t found = 0;
-  for (size_t row = 0; row < coords.size(); ++row) {
-    const Coord& c = coords[row];
-    const uint32_t number = numbers.of_row[row];
-    const uint64_t below = numbers.cells[number] & ((uint64_t{1} << Block::cell(c.x, c.y, c.z)) - 1);
-    int32_t& known = number_of[first[number] + static_cast<size_t>(std::popcount(below))];
+  DistinctRows rows = {.number_of_row = PooledVector<int32_t>(coords.size()),
+                       .first_row = PooledVector<int32_t>(places + 1),
+                       .repeated = PooledVector<int32_t>(coords.size() - places + 1),
+                       .blocks = std::move(blocks)};
+  PooledVector<int32_t> number_of_place(places, -1);
+  // Pointers of their own, so that they stay in registers.
+  const uint64_t* const cells = rows.blocks.cells.data();
+  const uint32_t* const block_of_row = rows.blocks.of_row.data();
+  const uint8_t* const cell_of_row = rows.blocks.cell_of_row.data();
+  int32_t *const number_of_row = rows.number_of_row.data(), *const first_row = rows.first_row.data(),
+                 *const repeated = rows.repeated.data();
+  const auto count = static_cast<int32_t>(coords.size());
+  int32_t distinct = 0;
+  for (int32_t row = 0; row < count; ++row) {
+    const uint32_t block = block_of_row[row];
+    const uint64_t below = cells[block] & ((uint64_t{1} << cell_of_row[row]) - 1);
+    int32_t& known = number_of_place[rank[block] + static_cast<uint32_t>(std::popcount(below))];
     // Written in any case, behind what was found so far.
-    rows.distinct.coords[static_cast<size_t>(found)] = c;
-    rows.distinct.blocks.of_row[static_cast<size_t>(found)] = number;
+    first_row[distinct] = row;
+    repeated[row - distinct] = row;
     const bool is_new = known < 0;
-    known = is_new ? found : known;
-    found += is_new ? 1 : 0;
-    rows.of_row[row] = known;
+    known = is_new ? distinct : known;
+    distinct += is_new ? 1 : 0;
+    number_of_row[row] = known;
   }
-  rows.distinct.coords.resize(places);
-  rows.distinct.blocks.of_row.resize(places);
-  numbers.of_row = std::move(rows.distinct.blocks.of_row);
-  rows.distinct.blocks = std::move(numbers);
+  rows.first_row.pop_back();
+  rows.repeated.pop_back();
   return rows;
+}
+
+PooledVector<Coord> DistinctRows::distinct_coords(std::span<const Coord> coords) const {
+  const auto coord_of = [&](int32_t row) -> const Coord& { return coords[static_cast<size_t>(row)]; };
+  const auto distinct = first_row | std::views::transform(coord_of);
+  return {distinct.begin(), distinct.end()};
+}
+
+BlockNumbers DistinctRows::take_distinct_blocks() {
+  PooledVector<uint32_t> of_row(first_row.size());
+  PooledVector<uint8_t> cell_of_row(first_row.size());
+  // By pointers of this function's own: for all that a compiler knows, a byte that is stored may change the vectors'.
+  const uint32_t* const from = blocks.of_row.data();
+  const uint8_t* const cell_from = blocks.cell_of_row.data();
+  uint32_t* const to = of_row.data();
+  uint8_t* const cell_to = cell_of_row.data();
+  for (size_t number = 0; const int32_t row : first_row) {
+    to[number] = from[row];
+    cell_to[number++] = cell_from[row];
+  }
+  blocks.of_row = std::move(of_row);
+  blocks.cell_of_row = std::move(cell_of_row);
+  return std::move(blocks);
 }
 
 }  // namespace lattice

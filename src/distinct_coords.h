@@ -45,14 +45,20 @@ class DistinctCoords {
   int shift_ = 0;                // 64 - bits of a slot
 };
 
-/// The distinct ones of many coordinates, in order of first appearance, and which of them each one is. Whether a
+/// Which coordinates of many are the same. Distinct ones are numbered in order of first appearance. Whether a
 /// coordinate is a new one cannot be foreseen, so nothing here branches on it.
 struct DistinctRows {
-  NumberedCoords distinct;
-  PooledVector<int32_t> of_row;
+  PooledVector<int32_t> number_of_row;
+  PooledVector<int32_t> first_row;  // of each distinct coordinate
+  PooledVector<int32_t> repeated;   // the other rows, rising
+  BlockNumbers blocks;              // of the rows
 
-  /// Throws out_of_range beyond 2^31 - 1 distinct coordinates.
-  static DistinctRows of(std::span<const Coord> coords);
+  /// Of at most 2^31 - 1 coordinates within bounds.
+  static DistinctRows of(std::span<const Coord> coords, const CoordBounds& bounds);
+
+  PooledVector<Coord> distinct_coords(std::span<const Coord> coords) const;
+  /// What `blocks` are of the distinct coordinates.
+  BlockNumbers take_distinct_blocks();
 };
 
 /// Throws out_of_range where `count` coordinates leave no room for another, as a set holds at most 2^31 - 1.

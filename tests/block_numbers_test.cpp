@@ -1,5 +1,6 @@
 #include "block_numbers.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -14,6 +15,8 @@
 namespace lattice {
 namespace {
 
+using ::testing::ElementsAreArray;
+
 Coord block_of(const Coord& c) {
   return {c.batch, c.x >> 2, c.y >> 2, c.z >> 2};
 }
@@ -23,7 +26,7 @@ std::vector<std::vector<Coord>> sets() {
   Random random(7);
   std::vector<std::vector<Coord>> sets = {{}, {{0, -5, 3, std::numeric_limits<int32_t>::max()}}};
   for (const uint64_t span : {uint64_t{9}, uint64_t{70}, uint64_t{1000}, uint64_t{1} << 20, uint64_t{1} << 32}) {
-    std::vector<Coord>& coords = sets.emplace_back(2000);
+    std::vector<Coord>& coords = sets.emplace_back(2000 + sets.size());
     const int64_t low =
         span == uint64_t{1} << 32 ? std::numeric_limits<int32_t>::min() : -static_cast<int64_t>(span) / 3;
     const auto draw = [&] { return static_cast<int32_t>(low + static_cast<int64_t>(random.next() % span)); };
@@ -46,17 +49,24 @@ void expect_numbers_of(const std::vector<Coord>& block_of_row, const BlockNumber
   }
 }
 
+void expect_cells_of(const std::vector<Coord>& coords, const BlockNumbers& numbers) {
+  PooledVector<uint64_t> cells(numbers.heights.size());
+  ASSERT_EQ(numbers.cell_of_row.size(), coords.size());
+  for (size_t row = 0; row < coords.size(); ++row) {
+    const int cell = Block::cell(coords[row].x, coords[row].y, coords[row].z);
+    ASSERT_EQ(numbers.cell_of_row[row], cell) << row;
+    cells[numbers.of_row[row]] |= uint64_t{1} << cell;
+  }
+  EXPECT_EQ(numbers.cells, cells);
+}
+
 TEST(BlockNumbers, AreSortedAndLeadFromEachRow) {
   for (const std::vector<Coord>& coords : sets()) {
     std::vector<Coord> blocks(coords.size());
     std::transform(coords.begin(), coords.end(), blocks.begin(), block_of);
     const BlockNumbers numbers = BlockNumbers::of(coords);
     expect_numbers_of(blocks, numbers);
-    PooledVector<uint64_t> cells(numbers.heights.size());
-    for (size_t row = 0; row < coords.size(); ++row) {
-      cells[numbers.of_row[row]] |= uint64_t{1} << Block::cell(coords[row].x, coords[row].y, coords[row].z);
-    }
-    EXPECT_EQ(numbers.cells, cells);
+    expect_cells_of(coords, numbers);
     expect_numbers_of(coords, BlockNumbers::of_blocks(coords));
   }
 }
@@ -82,14 +92,24 @@ TEST(BlockNumbers, KnowTheirRowsBounds) {
 
 TEST(DistinctRows, NumberCoordinatesByFirstAppearance) {
   for (const std::vector<Coord>& coords : sets()) {
-    const DistinctRows rows = DistinctRows::of(coords);
+    DistinctRows rows = DistinctRows::of(coords, CoordBounds::of(coords));
     DistinctCoords expected;
-    ASSERT_EQ(rows.of_row.size(), coords.size());
-    for (size_t row = 0; row < coords.size(); ++row) ASSERT_EQ(rows.of_row[row], expected.add(coords[row]));
-    EXPECT_EQ(rows.distinct.coords, expected.take());
-    std::vector<Coord> blocks(rows.distinct.coords.size());
-    std::transform(rows.distinct.coords.begin(), rows.distinct.coords.end(), blocks.begin(), block_of);
-    expect_numbers_of(blocks, rows.distinct.blocks);
+    std::vector<int32_t> first, repeated;
+    ASSERT_EQ(rows.number_of_row.size(), coords.size());
+    for (size_t row = 0; row < coords.size(); ++row) {
+      const int32_t number = expected.add(coords[row]);
+      ASSERT_EQ(rows.number_of_row[row], number);
+      (static_cast<size_t>(number) == first.size() ? first : repeated).push_back(static_cast<int32_t>(row));
+    }
+    EXPECT_THAT(rows.first_row, ElementsAreArray(first));
+    EXPECT_THAT(rows.repeated, ElementsAreArray(repeated));
+    const PooledVector<Coord> distinct = rows.distinct_coords(coords);
+    EXPECT_EQ(distinct, expected.take());
+    std::vector<Coord> blocks(distinct.size());
+    std::transform(distinct.begin(), distinct.end(), blocks.begin(), block_of);
+    const BlockNumbers numbers = rows.take_distinct_blocks();
+    expect_numbers_of(blocks, numbers);
+    expect_cells_of({distinct.begin(), distinct.end()}, numbers);
   }
 }
 

@@ -51,7 +51,7 @@ TEST(CoordIndex, SortsRowsWithCopiesInRowOrder) {
     std::stable_sort(expected.begin(), expected.end(), [&](int32_t a, int32_t b) {
       return block_order(coords[static_cast<size_t>(a)]) < block_order(coords[static_cast<size_t>(b)]);
     });
-    const CoordIndex index(coords);
+    const CoordIndex index(BlockNumbers::of(coords));
     EXPECT_TRUE(std::equal(expected.begin(), expected.end(), index.order().begin(), index.order().end())) << rows;
     std::vector<Coord> sorted = coords;
     std::sort(sorted.begin(), sorted.end());
@@ -65,7 +65,7 @@ TEST(CoordIndex, FindsTheFirstCopyAndNothingElse) {
     const std::vector<Coord> coords = random_coords(random, rows, low, span);
     std::map<Coord, int32_t> first;
     for (size_t row = 0; row < rows; ++row) first.emplace(coords[row], static_cast<int32_t>(row));
-    const CoordIndex index(coords);
+    const CoordIndex index(BlockNumbers::of(coords));
     std::vector<Coord> asked = random_coords(random, 500, low, span);
     asked.insert(asked.end(), coords.begin(), coords.end());
     for (const Coord& c : asked) {

@@ -207,6 +207,7 @@ class Outputs {
     const size_t room = std::max(count_ + count, coords_.size() + coords_.size() / 2);
     coords_.resize(room);
     blocks_.of_row.resize(room);
+    blocks_.cell_of_row.resize(room);
   }
   /// Adds outputs, for which there must be room. Holds what changes with each of them in registers: the others are
   /// lost until `keep`.
@@ -214,6 +215,7 @@ class Outputs {
     uint64_t* cells;  // by block
     Coord* coords;
     uint32_t* numbers;
+    uint8_t* cell_of_row;
     size_t count;
 
     /// Adds a coordinate, at a cell of a block, where it is not there. Whether it is there cannot be foreseen: it is
@@ -222,11 +224,14 @@ class Outputs {
       const uint64_t held = cells[number];
       coords[count] = at;
       numbers[count] = number;
+      cell_of_row[count] = static_cast<uint8_t>(cell);
       count += ~held >> cell & 1;
       cells[number] = held | uint64_t{1} << cell;
     }
   };
-  Adder adder() { return {blocks_.cells.data(), coords_.data(), blocks_.of_row.data(), count_}; }
+  Adder adder() {
+    return {blocks_.cells.data(), coords_.data(), blocks_.of_row.data(), blocks_.cell_of_row.data(), count_};
+  }
   void keep(const Adder& adder) {
     count_ = adder.count;
     if (count_ > 0) check_distinct_count(count_ - 1);
@@ -235,6 +240,7 @@ class Outputs {
   NumberedCoords take() {
     coords_.resize(count_);
     blocks_.of_row.resize(count_);
+    blocks_.cell_of_row.resize(count_);
     return {std::move(coords_), std::move(blocks_)};
   }
 

@@ -3,7 +3,6 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <span>
 #include <type_traits>
 #include <unordered_map>
@@ -20,186 +19,208 @@ namespace {
 constexpr float kLimit = 2147483648.0F;
 
 // How far ahead of its use a voxel's sum is fetched.
-constexpr int64_t kPointsAhead = 16;
+constexpr size_t kPointsAhead = 16;
 
-/// Numbers in the order of a Coord: batch, x, y, z.
-using Lanes = float __attribute__((vector_size(16)));
-using IntLanes = int32_t __attribute__((vector_size(16)));
-
-/// Where points lie, in steps of the voxels.
-class FindPlace {
- public:
-  explicit FindPlace(const VoxelizeOptions& options)
-      : origin_{0, options.origin[0], options.origin[1], options.origin[2]},
-        voxel_size_{1, options.voxel_size[0], options.voxel_size[1], options.voxel_size[2]} {}
-
-  /// False where the point is not finite or leaves int32.
-  bool operator()(const float* point, Lanes& place) const noexcept {
-    // A true division: a reciprocal would put points on a border into other voxels.
-    place = (Lanes{0, point[0], point[1], point[2]} - origin_) / voxel_size_;
-    const IntLanes fits = (place >= -kLimit) & (place < kLimit);  // floor changes neither
-    const auto halves = std::bit_cast<std::array<uint64_t, 2>>(fits);
-    return (halves[0] & halves[1]) == ~uint64_t{0};
-  }
-
- private:
-  Lanes origin_, voxel_size_;
+/// The voxels of those points that have one, in the order of the points.
+struct PointVoxels {
+  std::span<const Coord> coords;
+  PooledVector<int32_t> points = {};  // whose they are; empty where all points have one
+  CoordBounds bounds = {};
+  int64_t dropped = 0, out_of_range = 0;
 };
 
-/// The voxel of a place that fits int32; its batch is 0.
-Coord voxel_at(const Lanes& place) {
-  const IntLanes truncated = __builtin_convertvector(place, IntLanes);
-  return std::bit_cast<Coord>(truncated + (__builtin_convertvector(truncated, Lanes) > place));  // true is -1
+/// Leaves the voxels that there are, and tells whose they are.
+PooledVector<int32_t> keep_found(std::span<Coord> voxels, size_t found) {
+  PooledVector<int32_t> points(found);
+  size_t kept = 0;
+  for (size_t point = 0; kept < found; ++point) {
+    const Coord voxel = voxels[point];
+    // Written in any case, behind what was kept so far.
+    voxels[kept] = voxel;
+    points[kept] = static_cast<int32_t>(point);
+    kept += voxel.batch >= 0 ? 1 : 0;
+  }
+  return points;
 }
 
-/// The voxels of points, one behind the other.
-struct FoundVoxels {
-  size_t count = 0;                       // of points that have one
-  int64_t dropped = 0, out_of_range = 0;  // of the others
+/// Writes them into `voxels`, which has room for one a point.
+PointVoxels find_voxels(const Tensor& points, const VoxelizeOptions& options, const Tensor& batch,
+                        const std::optional<Triple>& extent, const Kernels& kernels, Coord* voxels) {
+  VoxelSearch search = {.points = points.data<float>(),
+                        .count = points.size(0),
+                        .origin = {},
+                        .voxel_size = {},
+                        .batches = batch.defined() ? batch.data<int32_t>() : nullptr,
+                        .has_range = extent.has_value(),
+                        .last = {},
+                        .voxels = reinterpret_cast<int32_t*>(voxels)};
+  std::copy(options.origin.begin(), options.origin.end(), search.origin);
+  std::copy(options.voxel_size.begin(), options.voxel_size.end(), search.voxel_size);
+  if (extent) {  // of at most 2^31 - 1 cells
+    search.last[0] = static_cast<int32_t>(extent->x - 1);
+    search.last[1] = static_cast<int32_t>(extent->y - 1);
+    search.last[2] = static_cast<int32_t>(extent->z - 1);
+  }
+  const FoundVoxels found = kernels.find_voxels(search);
+  const auto count = static_cast<size_t>(search.count - found.dropped - found.out_of_range);
+  PointVoxels result = {.coords = {voxels, count}, .dropped = found.dropped, .out_of_range = found.out_of_range};
+  if (count > 0) {
+    result.bounds = {{found.low[0], found.low[1], found.low[2], found.low[3]},
+                     {found.high[0], found.high[1], found.high[2], found.high[3]}};
+  }
+  const auto all = static_cast<size_t>(search.count);
+  if (count < all) result.points = keep_found({voxels, all}, count);
+  return result;
+}
+
+/// Keeps the first `most` voxels of each batch, and gives the points of the others number -1; their number.
+int64_t keep_first_voxels(int64_t most, std::span<const Coord> coords, DistinctRows& rows) {
+  std::unordered_map<int32_t, int64_t> kept_of_batch;
+  PooledVector<int32_t> kept_number(rows.first_row.size(), -1);
+  size_t kept = 0;
+  for (size_t number = 0; number < rows.first_row.size(); ++number) {
+    const int32_t row = rows.first_row[number];
+    if (++kept_of_batch[coords[static_cast<size_t>(row)].batch] > most) continue;
+    kept_number[number] = static_cast<int32_t>(kept);
+    rows.first_row[kept++] = row;
+  }
+  if (kept == rows.first_row.size()) return 0;
+  rows.first_row.resize(kept);
+  int64_t beyond = 0;
+  for (int32_t& number : rows.number_of_row) {
+    number = kept_number[static_cast<size_t>(number)];
+    if (number < 0) ++beyond;
+  }
+  return beyond;
+}
+
+/// Makes rows of those points that have a voxel rows of all points; the number of the others is -1.
+void spread_over(int64_t count, const PooledVector<int32_t>& points, DistinctRows& rows) {
+  PooledVector<int32_t> number_of_point(static_cast<size_t>(count), -1);
+  for (size_t row = 0; row < points.size(); ++row) {
+    number_of_point[static_cast<size_t>(points[row])] = rows.number_of_row[row];
+  }
+  rows.number_of_row = std::move(number_of_point);
+  for (int32_t& row : rows.first_row) row = points[static_cast<size_t>(row)];
+  for (int32_t& row : rows.repeated) row = points[static_cast<size_t>(row)];
+}
+
+/// The points of voxels, which hold at least one each.
+struct PointCounts {
+  PooledVector<int32_t> of_voxel;
+  PooledVector<int32_t> shared = {};  // voxels with several points
+  int64_t beyond = 0;                 // points that do not count
 };
 
-/// Writes each point's voxel, and which of them it is, or -1, to point_row.
-template <bool HasBatches, bool HasExtent>
-FoundVoxels find_voxels(const float* xyz, int64_t count, FindPlace find_place, const int32_t* batches,
-                        const Triple& extent, Coord* voxels, int32_t* point_row) {
-  FoundVoxels found;
-  for (int64_t i = 0; i < count; ++i) {
-    Lanes place;
-    if (!find_place(xyz + i * 3, place)) {
-      ++found.dropped;
+/// Counts up to `most` points a voxel, and leaves those of `rows.repeated` that count.
+PointCounts count_points(int64_t most, DistinctRows& rows) {
+  PointCounts counts = {.of_voxel = PooledVector<int32_t>(rows.first_row.size(), 1)};
+  counts.shared.resize(std::min(rows.first_row.size(), rows.repeated.size()) + 1);
+  size_t kept = 0, shared = 0;
+  for (const int32_t point : rows.repeated) {
+    const int32_t voxel = rows.number_of_row[static_cast<size_t>(point)];
+    if (voxel < 0) continue;
+    int32_t& count = counts.of_voxel[static_cast<size_t>(voxel)];
+    if (count == most) {
+      ++counts.beyond;
       continue;
     }
-    Coord voxel = voxel_at(place);
-    if constexpr (HasBatches) voxel.batch = batches[i];
-    if (HasExtent && !lies_inside(voxel, extent)) {
-      ++found.out_of_range;
-      continue;
-    }
-    voxels[found.count] = voxel;
-    point_row[i] = static_cast<int32_t>(found.count++);
+    // Written in any case, behind what was found so far.
+    counts.shared[shared] = voxel;
+    shared += count == 1 ? 1 : 0;
+    ++count;
+    rows.repeated[kept++] = point;
   }
-  return found;
+  rows.repeated.resize(kept);
+  counts.shared.resize(shared);
+  return counts;
+}
+
+// Four channels at a time: a compiler's own vectors ask for each row whether rows overlap, which takes as long as a
+// row.
+using Four = float __attribute__((vector_size(16)));
+using Two = double __attribute__((vector_size(16)));
+
+template <typename Vector, typename T>
+Vector load(const T* from) {
+  Vector vector;
+  std::memcpy(&vector, from, sizeof(vector));
+  return vector;
+}
+template <typename Vector, typename T>
+void store(const Vector& vector, T* to) {
+  std::memcpy(to, &vector, sizeof(vector));
+}
+Two widened(const float* from) {
+  return Two{double{from[0]}, double{from[1]}};
 }
 
 /// to[c] += from[c].
 void add_row(const float* from, int64_t channels, double* to) {
-  using FourDoubles = double __attribute__((vector_size(32)));
   int64_t c = 0;
-  for (; c + 4 <= channels; c += 4) {
-    Lanes values;
-    FourDoubles sums;
-    std::memcpy(&values, from + c, sizeof(values));
-    std::memcpy(&sums, to + c, sizeof(sums));
-    sums += __builtin_convertvector(values, FourDoubles);
-    std::memcpy(to + c, &sums, sizeof(sums));
-  }
-  for (; c < channels; ++c) to[c] += double{from[c]};
+  for (; c + 2 <= channels; c += 2) store(load<Two>(to + c) + widened(from + c), to + c);
+  if (c < channels) to[c] += double{from[c]};
 }
 
-/// Adds the features of each point to those of its voxel, of which it counts the points, up to `most` each; how many
-/// points are left out for it.
-int64_t add_points(const float* from, std::span<const int32_t> point_row, int64_t channels, int64_t most,
-                   int32_t* counts, double* sums) {
-  const auto points = static_cast<int64_t>(point_row.size());
-  int64_t beyond = 0;
-  for (int64_t i = 0; i < points; ++i, from += channels) {
-    if (i + kPointsAhead < points && point_row[static_cast<size_t>(i + kPointsAhead)] >= 0) {
-      __builtin_prefetch(sums + point_row[static_cast<size_t>(i + kPointsAhead)] * channels, 1);
-    }
-    const int64_t row = point_row[static_cast<size_t>(i)];
-    if (row < 0) continue;
-    if (counts[row] == most) {
-      ++beyond;
-      continue;
-    }
-    ++counts[row];
-    add_row(from, channels, sums + row * channels);
-  }
-  return beyond;
-}
-
-/// Writes rows of sums, each divided by its count, if there are counts.
-void reduce(const PooledVector<double>& sums, const int32_t* counts, int64_t channels, float* to) {
-  const double* from = sums.data();
-  for (const double* const end = from + sums.size(); from < end; from += channels, to += channels) {
-    // Most voxels of a scan hold one point; a division takes as long as all else here.
-    const int32_t count = counts == nullptr ? 1 : *counts++;
-    if (count == 1) {
-      for (int64_t c = 0; c < channels; ++c) to[c] = static_cast<float>(from[c]);
-    } else {
-      for (int64_t c = 0; c < channels; ++c) to[c] = static_cast<float>(from[c] / count);
-    }
+/// The features of each voxel's first point, added to 0 as a sum begins.
+void copy_first(const float* features, int64_t channels, std::span<const int32_t> first_point, float* to) {
+  for (const int32_t point : first_point) {
+    const float* const from = features + point * channels;
+    int64_t c = 0;
+    for (; c + 4 <= channels; c += 4) store(load<Four>(from + c) + 0.0F, to + c);
+    for (; c < channels; ++c) to[c] = from[c] + 0.0F;
+    to += channels;
   }
 }
 
-/// Keeps the first `most` voxels of each batch, and gives the points of the others row -1; their number.
-int64_t keep_first_voxels(int64_t most, NumberedCoords& voxels, PooledVector<int32_t>& point_row) {
-  PooledVector<Coord>& coords = voxels.coords;
-  std::unordered_map<int32_t, int64_t> kept_of_batch;
-  PooledVector<int32_t> kept_row(coords.size(), -1);
-  size_t kept = 0;
-  for (size_t row = 0; row < coords.size(); ++row) {
-    if (++kept_of_batch[coords[row].batch] > most) continue;
-    kept_row[row] = static_cast<int32_t>(kept);
-    coords[kept++] = coords[row];
+/// Reduces the features of voxels with several points, where those of their first points stand. Most voxels of a scan
+/// hold one point: only the others are summed up, in float64.
+void reduce_shared(const float* features, int64_t channels, const DistinctRows& rows, const PointCounts& counts,
+                   Reduction reduction, float* reduced) {
+  Scratch scratch;
+  auto* const sums = scratch.take<double>(static_cast<int64_t>(counts.of_voxel.size()) * channels);
+  for (const int64_t voxel : counts.shared) {
+    std::copy_n(reduced + voxel * channels, channels, sums + voxel * channels);
   }
-  if (kept == coords.size()) return 0;
-  coords.resize(kept);
-  voxels.blocks = {};  // some may hold nothing now
-  int64_t beyond = 0;
-  for (int32_t& row : point_row) {
-    if (row < 0) continue;
-    row = kept_row[static_cast<size_t>(row)];
-    if (row < 0) ++beyond;
+  const size_t repeated = rows.repeated.size();
+  const auto voxel_of = [&](size_t i) { return int64_t{rows.number_of_row[static_cast<size_t>(rows.repeated[i])]}; };
+  for (size_t i = 0; i < repeated; ++i) {
+    if (i + kPointsAhead < repeated) __builtin_prefetch(sums + voxel_of(i + kPointsAhead) * channels, 1);
+    add_row(features + rows.repeated[i] * channels, channels, sums + voxel_of(i) * channels);
   }
-  return beyond;
+  for (const int64_t voxel : counts.shared) {
+    const double points = reduction == Reduction::mean ? counts.of_voxel[static_cast<size_t>(voxel)] : 1;
+    const double* const from = sums + voxel * channels;
+    float* const to = reduced + voxel * channels;
+    for (int64_t c = 0; c < channels; ++c) to[c] = static_cast<float>(from[c] / points);
+  }
 }
 
 }  // namespace
 
 Voxels CpuBackend::voxelize(const Tensor& points, const Tensor& features, const VoxelizeOptions& options,
                             const Tensor& batch) {
-  const int64_t count = points.size(0);
-  const float* xyz = points.data<float>();
-  const int32_t* batches = batch.defined() ? batch.data<int32_t>() : nullptr;
+  const int64_t count = points.size(0), channels = features.size(1);
   const std::optional<Triple> extent = grid_extent(options);
-  PooledVector<int32_t> point_row(static_cast<size_t>(count), -1);
   Scratch scratch;
-  auto* const voxels = scratch.take<Coord>(count);
-  const auto find = [&](auto has_batches, auto has_extent) {
-    return find_voxels<has_batches, has_extent>(xyz, count, FindPlace(options), batches, extent.value_or(Triple(0)),
-                                                voxels, point_row.data());
-  };
-  constexpr std::true_type kYes;
-  constexpr std::false_type kNo;
-  const FoundVoxels points_in =
-      batches ? (extent ? find(kYes, kYes) : find(kYes, kNo)) : (extent ? find(kNo, kYes) : find(kNo, kNo));
-  DistinctRows found = DistinctRows::of({voxels, points_in.count});
-  if (points_in.count == point_row.size()) {
-    point_row = std::move(found.of_row);
-  } else {
-    for (int32_t& row : point_row) row = row < 0 ? row : found.of_row[static_cast<size_t>(row)];
-  }
-  NumberedCoords coords = std::move(found.distinct);
-  int64_t beyond_voxels = 0;
-  if (options.most_voxels) beyond_voxels = keep_first_voxels(*options.most_voxels, coords, point_row);
-  const auto rows = static_cast<int64_t>(coords.coords.size());
-  const int64_t channels = features.size(1);
-
-  PooledVector<int32_t> counts(static_cast<size_t>(rows), 0);
-  PooledVector<double> sums(static_cast<size_t>(rows * channels), 0.0);
-  const int64_t most_points = options.most_points.value_or(-1);
-  const int64_t beyond_points =
-      add_points(features.data<float>(), point_row, channels, most_points, counts.data(), sums.data());
-  Tensor reduced = Tensor::empty(DType::f32, {rows, channels});
-  reduce(sums, options.reduction == Reduction::mean ? counts.data() : nullptr, channels, reduced.mutable_data<float>());
+  const PointVoxels voxels = find_voxels(points, options, batch, extent, kernels_, scratch.take<Coord>(count));
+  DistinctRows rows = DistinctRows::of(voxels.coords, voxels.bounds);
+  const int64_t beyond_voxels = options.most_voxels ? keep_first_voxels(*options.most_voxels, voxels.coords, rows) : 0;
+  NumberedCoords coords = {rows.distinct_coords(voxels.coords)};
+  if (beyond_voxels == 0) coords.blocks = rows.take_distinct_blocks();  // else some may hold nothing now
+  if (static_cast<int64_t>(voxels.coords.size()) < count) spread_over(count, voxels.points, rows);
+  PointCounts counts = count_points(options.most_points.value_or(-1), rows);
+  Tensor reduced = Tensor::empty(DType::f32, {static_cast<int64_t>(counts.of_voxel.size()), channels});
+  const float* const from = features.data<float>();
+  copy_first(from, channels, rows.first_row, reduced.mutable_data<float>());
+  reduce_shared(from, channels, rows, counts, options.reduction, reduced.mutable_data<float>());
   return {.tensor = SparseTensor(CoordSet::make(std::move(coords), 1, extent), std::move(reduced)),
-          .point_row = std::move(point_row),
-          .counts = std::move(counts),
-          .dropped = points_in.dropped,
-          .out_of_range = points_in.out_of_range,
+          .point_row = std::move(rows.number_of_row),
+          .counts = std::move(counts.of_voxel),
+          .dropped = voxels.dropped,
+          .out_of_range = voxels.out_of_range,
           .beyond_voxels = beyond_voxels,
-          .beyond_points = beyond_points};
+          .beyond_points = counts.beyond};
 }
 
 Tensor CpuBackend::devoxelize(const SparseTensor& voxels, const Tensor& points, const VoxelizeOptions& options,
@@ -209,7 +230,6 @@ Tensor CpuBackend::devoxelize(const SparseTensor& voxels, const Tensor& points, 
   const int64_t channels = voxels.channels();
   const float* xyz = points.data<float>();
   const int32_t* batches = batch.defined() ? batch.data<int32_t>() : nullptr;
-  const FindPlace find_place(options);
   Tensor y = Tensor::zeros(voxels.dtype(), {count, channels});
   with_feature_type(voxels.dtype(), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
@@ -218,12 +238,18 @@ Tensor CpuBackend::devoxelize(const SparseTensor& voxels, const Tensor& points, 
     workers_.for_blocks(count, 1024, [&](int64_t first, int64_t last) {
       PooledVector<float> sums(static_cast<size_t>(channels));
       for (int64_t i = first; i < last; ++i) {
-        Lanes place;
-        if (!find_place(xyz + i * 3, place)) continue;
+        std::array<float, 3> place;
+        bool fits = true;
+        for (size_t axis = 0; axis < 3; ++axis) {
+          // A true division: a reciprocal would put points on a border into other voxels.
+          place[axis] = (xyz[i * 3 + static_cast<int64_t>(axis)] - options.origin[axis]) / options.voxel_size[axis];
+          fits = fits && place[axis] >= -kLimit && place[axis] < kLimit;
+        }
+        if (!fits) continue;
         const int64_t in_batch = batches ? batches[i] : 0;
         T* out = to + i * channels;
         if (interpolation == Interpolation::nearest) {
-          const auto at = [&](size_t axis) { return static_cast<int64_t>(std::floor(place[axis + 1] + 0.5F)); };
+          const auto at = [&](size_t axis) { return static_cast<int64_t>(std::floor(place[axis] + 0.5F)); };
           const int32_t row = index.find(in_batch, at(0), at(1), at(2));
           if (row >= 0) std::copy_n(from + row * channels, channels, out);
           continue;
@@ -233,9 +259,9 @@ Tensor CpuBackend::devoxelize(const SparseTensor& voxels, const Tensor& points, 
           float weight = 1;
           std::array<int64_t, 3> at;
           for (size_t axis = 0; axis < 3; ++axis) {
-            const float low = std::floor(place[axis + 1]);
+            const float low = std::floor(place[axis]);
             const bool upper = (corner >> axis & 1U) != 0;
-            weight *= upper ? place[axis + 1] - low : 1 - (place[axis + 1] - low);
+            weight *= upper ? place[axis] - low : 1 - (place[axis] - low);
             at[axis] = static_cast<int64_t>(low) + (upper ? 1 : 0);
           }
           const int32_t row = index.find(in_batch, at[0], at[1], at[2]);

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <new>
 #include <vector>
@@ -310,6 +312,70 @@ TEST_P(EveryIsa, WidensEverySixteenBitPattern) {
   kernels().widen_bf16({.from = from.data(), .to = to.data(), .count = static_cast<int64_t>(from.size())});
   for (size_t i = 0; i < from.size(); ++i) {
     ASSERT_TRUE(same(to[i], static_cast<float>(BFloat16::from_bits(from[i])))) << i;
+  }
+}
+
+/// Points near and far, on borders of voxels, and without a voxel.
+std::vector<float> random_points(Random& random, int64_t count) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  constexpr float kOdd[] = {kInf, -kInf, std::numeric_limits<float>::quiet_NaN(), -0.0F, 1e-40F, 3e8F, -3e8F, 2e9F};
+  std::vector<float> points;
+  for (int64_t i = 0; i < 3 * count; ++i) {
+    const uint64_t way = random.next() % 16;
+    const float value = static_cast<float>(random.next() % 2001) / 10.0F - 100.0F;
+    points.push_back(way == 0 ? kOdd[random.next() % std::size(kOdd)] : way == 1 ? std::floor(value) * 0.1F : value);
+  }
+  return points;
+}
+
+TEST_P(EveryIsa, FindsTheVoxelsOfPoints) {
+  Random random(31);
+  for (int round = 0; round < 40; ++round) {
+    const int64_t count = round < 34 ? round : 200 + round;
+    const std::vector<float> points = random_points(random, count);
+    std::vector<int32_t> batches(static_cast<size_t>(count)), voxels(static_cast<size_t>(count) * 4 + 1, 77);
+    for (int32_t& batch : batches) batch = static_cast<int32_t>(random.next() % 5);
+    VoxelSearch search = {.points = points.data(),
+                          .count = count,
+                          .origin = {0.3F, -1.7F, 0},
+                          .voxel_size = {0.1F, 0.2F, 0.7F},
+                          .batches = round % 2 == 0 ? batches.data() : nullptr,
+                          .has_range = round % 3 == 0,
+                          .last = {900, 400, 120},
+                          .voxels = voxels.data()};
+    const FoundVoxels found = kernels().find_voxels(search);
+    int64_t dropped = 0, out_of_range = 0;
+    std::array<int32_t, 4> low, high;
+    low.fill(std::numeric_limits<int32_t>::max());
+    high.fill(std::numeric_limits<int32_t>::min());
+    for (int64_t i = 0; i < count; ++i) {
+      bool fits = true, inside = true;
+      std::array<int32_t, 4> voxel = {search.batches != nullptr ? batches[static_cast<size_t>(i)] : 0};
+      for (size_t axis = 0; axis < 3; ++axis) {
+        const float value = points[static_cast<size_t>(i) * 3 + axis];
+        const float place = std::floor((value - search.origin[axis]) / search.voxel_size[axis]);
+        fits = fits && place >= -0x1p31F && place < 0x1p31F;
+        if (!fits) break;
+        voxel[axis + 1] = static_cast<int32_t>(place);
+        inside = inside && (!search.has_range || (voxel[axis + 1] >= 0 && voxel[axis + 1] <= search.last[axis]));
+      }
+      const int32_t* const at = &voxels[static_cast<size_t>(i) * 4];
+      if (!fits || !inside) {
+        ++(fits ? out_of_range : dropped);
+        ASSERT_EQ(at[0], -1) << "round " << round << ", point " << i;
+        continue;
+      }
+      for (size_t axis = 0; axis < 4; ++axis) {
+        ASSERT_EQ(at[axis], voxel[axis]) << "round " << round << ", point " << i << ", axis " << axis;
+        low[axis] = std::min(low[axis], voxel[axis]);
+        high[axis] = std::max(high[axis], voxel[axis]);
+      }
+    }
+    EXPECT_EQ(voxels.back(), 77) << "round " << round;
+    EXPECT_EQ(found.dropped, dropped) << "round " << round;
+    EXPECT_EQ(found.out_of_range, out_of_range) << "round " << round;
+    EXPECT_TRUE(std::equal(low.begin(), low.end(), found.low)) << "round " << round;
+    EXPECT_TRUE(std::equal(high.begin(), high.end(), found.high)) << "round " << round;
   }
 }
 

@@ -30,7 +30,7 @@ void expect_the_same(RelationKind kind, const Support& source, const ConvOptions
   ASSERT_EQ(found.coords, expected.coords) << to_string(options.kernel_size) << to_string(options.stride)
                                            << to_string(options.padding) << to_string(options.dilation);
   if (found.blocks.of_row.empty()) return;
-  const CoordIndex alone(expected.coords), informed(found.coords, std::move(found.blocks));
+  const CoordIndex alone(BlockNumbers::of(expected.coords)), informed(std::move(found.blocks));
   EXPECT_TRUE(std::equal(alone.order().begin(), alone.order().end(), informed.order().begin(), informed.order().end()));
   ASSERT_EQ(alone.block_count(), informed.block_count());
   for (size_t block = 0; block < alone.block_count(); ++block) {

@@ -1,6 +1,10 @@
 #include "lattice/voxelize.h"
 
+#include <cstring>
+
+#include "coord_index.h"
 #include "exact_error.h"
+#include "lattice/random.h"
 #include "ops/sparse_examples.h"
 
 namespace lattice {
@@ -101,6 +105,47 @@ TEST_P(VoxelizeTest, RefusesLimitsThatLimitNothing) {
                "voxelize: most_voxels -1 must be at least 1; leave it out for no limit");
   for (const float upper : {0.0F, -1.0F, kNan, kInf, 2e9F}) {
     EXPECT_THROW(with([&](VoxelizeOptions& o) { o.upper = {1, 1, upper}; })(), Error) << upper;
+  }
+}
+
+// Whatever a voxel's points, limits and order: the same rows, counts and bits as the reference.
+TEST(Voxelize, AgreesWithTheReference) {
+  Random random(43);
+  Session cpu(SessionOptions{.threads = 2}), reference(SessionOptions{.backend = BackendKind::reference});
+  for (int round = 0; round < 24; ++round) {
+    const int64_t points = 37 + 61 * round, channels = 1 + round % 7;
+    std::vector<float> xyz, values;
+    std::vector<int32_t> batches;
+    const auto draw = [&] { return static_cast<float>(random.next() % 4096) / 512.0F - 2.0F; };
+    for (int64_t i = 0; i < points; ++i) {
+      for (int axis = 0; axis < 3; ++axis) xyz.push_back(random.next() % 97 == 0 ? kNan : draw());
+      for (int64_t c = 0; c < channels; ++c) values.push_back(random.next() % 9 == 0 ? -0.0F : draw());
+      batches.push_back(static_cast<int32_t>(random.next() % 3));
+    }
+    VoxelizeOptions options = {.voxel_size = {0.5F, 0.7F, 1.1F}, .origin = {-1, 0, -0.5F}};
+    if (round % 2 == 1) options.upper = {4, 4, 4};
+    if (round % 3 == 1) options.most_points = 1 + round % 4;
+    if (round % 4 == 1) options.most_voxels = 30;
+    if (round % 5 == 1) options.reduction = Reduction::sum;
+    const Tensor batch = round % 3 == 0 ? Tensor() : Tensor::from(batches, {points});
+    const auto with = [&](Session& session) {
+      return voxelize(session, f32(xyz, {points, 3}), f32(values, {points, channels}), options, batch);
+    };
+    const Voxels found = with(cpu), expected = with(reference);
+    EXPECT_EQ(coords_of(found.tensor.support()), coords_of(expected.tensor.support())) << round;
+    EXPECT_EQ(found.point_row, expected.point_row) << round;
+    EXPECT_EQ(found.counts, expected.counts) << round;
+    EXPECT_EQ(found.dropped, expected.dropped) << round;
+    EXPECT_EQ(found.out_of_range, expected.out_of_range) << round;
+    EXPECT_EQ(found.beyond_voxels, expected.beyond_voxels) << round;
+    EXPECT_EQ(found.beyond_points, expected.beyond_points) << round;
+    const Tensor &a = found.tensor.features(), &b = expected.tensor.features();
+    ASSERT_EQ(a.shape(), b.shape()) << round;
+    EXPECT_EQ(std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.elements()) * sizeof(float)), 0) << round;
+    // Of what was found, blocks are known: a relation of it finds what one of the same coordinates finds.
+    const std::vector<Coord> coords = coords_of(found.tensor.support());
+    const CoordIndex &known = found.tensor.support()->index(), anew(BlockNumbers::of(coords));
+    EXPECT_TRUE(std::equal(known.order().begin(), known.order().end(), anew.order().begin(), anew.order().end()));
   }
 }
 

@@ -6,6 +6,7 @@
 #include "cpu/kernels/kernels.h"
 #include "cpu/kernels/packed_rows.h"
 #include "cpu/kernels/products.h"
+#include "cpu/kernels/voxel_places.h"
 
 // Puts the table of an instruction set together. Included by one file an instruction set.
 
@@ -60,6 +61,7 @@ constexpr Kernels kernels_of(const char* isa, const IntegerRoute& wide, const In
           .dense_rows = dense_rows<V>,
           .widen_f16 = V::widen_f16,
           .widen_bf16 = V::widen_bf16,
+          .find_voxels = find_voxels<V::kLanes>,
           .find_edges = find_edges_of<V>()};
 }
 

@@ -210,6 +210,28 @@ struct PanelWidening {
   float* to;
 };
 
+/// The voxel of each point: floor((point - origin) / voxel_size) on each axis, in float32.
+///
+/// `points` is (count, 3), `batches` their batches, null where all are 0. `voxels` is (count, 4): batch, x, y, z. Where
+/// a point has none its batch is -1: where it is not finite or its voxel leaves int32, or, if there is a range, where
+/// the voxel does not lie in 0 .. last.
+struct VoxelSearch {
+  const float* points;
+  int64_t count;
+  float origin[3];
+  float voxel_size[3];
+  const int32_t* batches;
+  bool has_range;
+  int32_t last[3];
+  int32_t* voxels;
+};
+
+/// How many points have no voxel, and each axis' lowest and highest of those that there are.
+struct FoundVoxels {
+  int64_t dropped, out_of_range;
+  int32_t low[4], high[4];
+};
+
 /// Where the taps of an output fall that has a certain cell of its block, as far as they lie in eight blocks, two on
 /// each axis.
 struct CornerPattern {
@@ -319,6 +341,7 @@ struct Kernels {
   void (*dense_rows)(const DenseRows&);
   void (*widen_f16)(const Widening&);
   void (*widen_bf16)(const Widening&);
+  FoundVoxels (*find_voxels)(const VoxelSearch&);
   void (*find_edges)(const EdgeSearch&);  ///< null where the instruction set has no way to leave out lanes
 };
 
