@@ -35,10 +35,26 @@ struct Block {
   int32_t rank(int cell) const noexcept { return first + std::popcount(cells & ((uint64_t{1} << cell) - 1)); }
 };
 
-/// The sorted order of a coordinate set: what every relation of the set starts from. Places, the distinct coordinates,
-/// are ranked by block (batch, x, y, z), then cell; rows stand in that order, rows of one place in row order, so that
-/// the first copy comes first. Nothing is compared for it: see BlockNumbers for the blocks; within one, its bits tell.
-/// Blocks have numbers in their order; one without cells stands behind them, as does one column without blocks.
+/// Rows by place: by block (batch, x, y, z), then cell; rows of one place in row order, so that the first copy comes
+/// first. A position is a place in this order. Nothing is compared for it: blocks are sorted, and within one its bits
+/// tell.
+struct SortedRows {
+  PooledVector<int32_t> order;
+  PooledVector<uint8_t> cells;                 // by position: the cell of its coordinate within its block
+  PooledVector<int32_t> positions, first_row;  // by rank, only where a coordinate repeats; else a rank is a position
+
+  bool have_duplicates() const noexcept { return !positions.empty(); }
+  /// The row of a place's first copy, by rank.
+  std::span<const int32_t> first_rows() const noexcept { return have_duplicates() ? first_row : order; }
+  /// The position of a place's first copy; at the number of places the number of rows.
+  int64_t position(int64_t rank) const noexcept {
+    return have_duplicates() ? positions[static_cast<size_t>(rank)] : rank;
+  }
+};
+
+/// What every relation of a coordinate set starts from: its places, the distinct coordinates, ranked by block and then
+/// by cell. Blocks have numbers in their order; one without cells stands behind them, as does one column without
+/// blocks.
 class CoordIndex {
  public:
   /// Of a set's blocks, and the cells of its rows.
@@ -46,11 +62,8 @@ class CoordIndex {
   CoordIndex(const CoordIndex&) = delete;
   CoordIndex& operator=(const CoordIndex&) = delete;
 
-  /// Rows in sorted order. A position is a place in it.
-  std::span<const int32_t> order() const noexcept { return order_; }
-  /// The cell of each position's coordinate within its block.
-  std::span<const uint8_t> cells() const noexcept { return cells_; }
-  bool has_duplicates() const noexcept { return !positions_.empty(); }
+  size_t rows() const noexcept { return block_of_row_.size(); }
+  bool has_duplicates() const noexcept { return static_cast<size_t>(block_first_.back()) < rows(); }
 
   /// Blocks that hold something.
   size_t block_count() const noexcept { return block_heights_.size() - 1; }
@@ -61,35 +74,30 @@ class CoordIndex {
   std::span<const uint64_t> block_cells() const noexcept { return block_cells_; }
   std::span<const int32_t> block_heights() const noexcept { return block_heights_; }
   std::span<const int32_t> block_first() const noexcept { return block_first_; }
-  /// The block of each row, by row.
+  /// The block of each row, and the cell of its coordinate within it, by row.
   std::span<const uint32_t> block_of_row() const noexcept { return block_of_row_; }
+  std::span<const uint8_t> cell_of_row() const noexcept { return cell_of_row_; }
   /// The columns that hold something, and the one behind them, whose first block is the one behind all blocks.
   std::span<const BlockColumn> columns() const noexcept { return columns_; }
 
-  /// The row of a place's first copy, by rank.
-  std::span<const int32_t> first_rows() const noexcept { return has_duplicates() ? first_rows_ : order_; }
-  /// The position of a place's first copy; at the number of places the number of rows.
-  int64_t position(int64_t rank) const noexcept {
-    return has_duplicates() ? positions_[static_cast<size_t>(rank)] : rank;
-  }
-
+  /// Made on first use and kept.
+  const SortedRows& sorted() const;
   /// Finds blocks by place; made on first use and kept.
   const BlockLookup& lookup() const;
   /// The first row at a place, or -1. Coordinates may lie outside int32.
   int32_t find(int64_t batch, int64_t x, int64_t y, int64_t z) const;
 
  private:
-  void sort(std::span<const uint8_t> cell_of_row);
-  void sort_copies(std::span<const uint8_t> cell_of_row);
+  void sort(SortedRows& sorted) const;
+  void sort_copies(SortedRows& sorted) const;
 
-  PooledVector<int32_t> order_;
-  PooledVector<uint8_t> cells_;
   PooledVector<uint32_t> block_of_row_;
+  PooledVector<uint8_t> cell_of_row_;
   PooledVector<uint64_t> block_cells_;
   PooledVector<int32_t> block_heights_, block_first_;
   PooledVector<BlockColumn> columns_;
-  PooledVector<int32_t> positions_, first_rows_;  // by rank, only where a coordinate repeats
-  mutable std::once_flag lookup_once_;
+  mutable std::once_flag sorted_once_, lookup_once_;
+  mutable SortedRows sorted_;
   mutable std::optional<BlockLookup> lookup_;
 };
 

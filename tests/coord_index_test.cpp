@@ -1,5 +1,6 @@
 #include "coord_index.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -52,7 +53,7 @@ TEST(CoordIndex, SortsRowsWithCopiesInRowOrder) {
       return block_order(coords[static_cast<size_t>(a)]) < block_order(coords[static_cast<size_t>(b)]);
     });
     const CoordIndex index(BlockNumbers::of(coords));
-    EXPECT_TRUE(std::equal(expected.begin(), expected.end(), index.order().begin(), index.order().end())) << rows;
+    EXPECT_THAT(index.sorted().order, ::testing::ElementsAreArray(expected)) << rows;
     std::vector<Coord> sorted = coords;
     std::sort(sorted.begin(), sorted.end());
     EXPECT_EQ(index.has_duplicates(), std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) << rows;

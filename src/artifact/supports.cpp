@@ -19,7 +19,7 @@ int32_t divided(int32_t value, int64_t stride, int64_t row, const Coord& at, con
 
 void check_unique(const CoordSet& support) {
   if (!support.has_duplicates()) return;
-  const auto order = support.index().order();
+  const auto& order = support.index().sorted().order;
   const auto coords = support.coords();
   for (size_t i = 1; i < order.size(); ++i) {
     const auto row = static_cast<size_t>(order[i]), earlier = static_cast<size_t>(order[i - 1]);

@@ -106,11 +106,10 @@ std::shared_ptr<const TiledRelation> build_relation(RelationKind kind, const Coo
   if (one_edge) {
     tiles = one_edge_a_row(source.rows(), geometry.taps(), order, workers);
   } else {
-    const std::span<const int32_t> sorted_rows = target.index().order();
-    order.assign(sorted_rows.begin(), sorted_rows.end());
     tiles = inverse != nullptr && is_worth_turning(*inverse)
                 ? turn_round(*inverse, target, workers)
                 : search_edges(TapRule::of(kind, geometry), source, target, merges, kernels, workers);
+    order = target.index().sorted().order;
   }
   const bool transposes = kind == RelationKind::transposed || kind == RelationKind::target_transposed;
   const bool taps_never_meet = one_edge || geometry.taps() == 1 || (transposes && geometry.taps_never_meet());

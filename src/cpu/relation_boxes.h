@@ -183,7 +183,7 @@ template <typename Box>
 class BoxSearch {
  public:
   BoxSearch(const BoxTable& table, const BoxSource& source, const CoordIndex& target)
-      : table_(table), stencil_(table.stencil()), source_(source), cells_(target.cells()), rows_(table) {
+      : table_(table), stencil_(table.stencil()), source_(source), cells_(target.sorted().cells), rows_(table) {
     columns_.fill(source.lookup().no_heights());
   }
 

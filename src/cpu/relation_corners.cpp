@@ -69,7 +69,7 @@ CornerSearch::CornerSearch(const CornerTable& table, void (*find_edges)(const Ed
       find_edges_(find_edges),
       source_(source),
       lookup_(source.lookup()),
-      cells_(target.cells()),
+      cells_(target.sorted().cells),
       batch_(batch_of_thread()) {
   const size_t most = static_cast<size_t>(kMostRows) * table.most_taps() + kLanes;
   if (batch_.edges.size() >= most) return;

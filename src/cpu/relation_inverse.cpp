@@ -29,7 +29,7 @@ bool is_worth_turning(const TiledRelation& relation) {
 
 PooledVector<TiledRelation::TileEdges> turn_round(const TiledRelation& relation, const CoordSet& target,
                                                   Workers& workers) {
-  const std::span<const int32_t> order = target.index().order();
+  const std::span<const int32_t> order = target.index().sorted().order;
   PooledVector<int32_t> positions(order.size());  // by row
   constexpr int64_t kRowsABlock = 16384;
   workers.for_blocks(target.rows(), kRowsABlock, [&](int64_t first, int64_t last) {

@@ -30,56 +30,60 @@ Partition::Partition(const std::array<int, 3>& shifts) : shifts_(shifts) {
   }
 }
 
-PooledVector<Partition::Reading> Partition::readings(const CoordIndex& source, const CoordIndex& target) const {
+PooledVector<Partition::Reading> Partition::readings(const CoordIndex& source, const CoordIndex& target,
+                                                     Workers& workers) const {
   const auto [x, y, z] = shifts_;
   const BlockLookup& lookup = target.lookup();
-  PooledVector<Reading> readings;
-  readings.reserve(source.block_count());
-  for (size_t number = 0; number + 1 < source.columns().size(); ++number) {
-    const BlockColumn& at = source.columns()[number];
-    const BlockLookup::Heights& column = lookup.heights(lookup.column_at(at.batch, at.x >> x, at.y >> y));
-    // The block's first cell is 4 * block, which may lie in the middle of the block that is its place, shifted.
-    const int corner = Block::cell((at.x << 2) >> x, (at.y << 2) >> y, 0);
-    const int32_t last = source.columns()[number + 1].first_block;
-    for (int32_t block = at.first_block; block < last; ++block) {
-      const int32_t height = source.block_heights()[static_cast<size_t>(block)];
-      const Block by = target.block(static_cast<size_t>(*lookup.blocks_above(column, height >> z)));
-      readings.push_back({by.cells, by.first, corner | Block::cell(0, 0, (height << 2) >> z)});
-    }
-  }
+  PooledVector<Reading> readings(source.block_count());
+  constexpr int64_t kColumnsAtOnce = 4096;
+  workers.for_blocks(
+      static_cast<int64_t>(source.columns().size()) - 1, kColumnsAtOnce, [&](int64_t first, int64_t end) {
+        for (auto number = static_cast<size_t>(first); number < static_cast<size_t>(end); ++number) {
+          const BlockColumn& at = source.columns()[number];
+          const BlockLookup::Heights& column = lookup.heights(lookup.column_at(at.batch, at.x >> x, at.y >> y));
+          // The block's first cell is 4 * block, which may lie in the middle of the block that is its place, shifted.
+          const int corner = Block::cell((at.x << 2) >> x, (at.y << 2) >> y, 0);
+          const int32_t last = source.columns()[number + 1].first_block;
+          for (int32_t block = at.first_block; block < last; ++block) {
+            const int32_t height = source.block_heights()[static_cast<size_t>(block)];
+            const Block by = target.block(static_cast<size_t>(*lookup.blocks_above(column, height >> z)));
+            readings[static_cast<size_t>(block)] = {by.cells, by.first, corner | Block::cell(0, 0, (height << 2) >> z)};
+          }
+        }
+      });
   return readings;
 }
 
 PooledVector<TiledRelation::TileEdges> Partition::edges(const CoordIndex& source, const CoordIndex& target,
                                                         Workers& workers) const {
   constexpr uint32_t kNone = ~uint32_t{0};
-  const PooledVector<Reading> readings = this->readings(source, target);
-  const auto rows = static_cast<int64_t>(source.order().size());
-  PooledVector<uint32_t> outputs(source.order().size());  // their positions, by the inputs'
+  const PooledVector<Reading> readings = this->readings(source, target, workers);
+  const auto rows = static_cast<int64_t>(source.rows());
+  PooledVector<uint32_t> outputs(source.rows());  // their positions, by the inputs' rows
   // Pointers of their own, and a table on the stack, so that nothing is fetched anew for each edge.
-  const auto find = [&, order = source.order().data(), cells = source.cells().data(), to = outputs.data(),
+  const auto find = [&, cells = source.cell_of_row().data(), to = outputs.data(),
                      block_of_row = source.block_of_row().data()](int64_t part, int64_t parts, const auto& visit) {
     const std::array<Reader, Block::kCells> readers = readers_;
     const int64_t end = rows * (part + 1) / parts;
-    for (int64_t at = rows * part / parts; at < end; ++at) {
-      const Reading& reading = readings[block_of_row[order[at]]];
-      const Reader reader = readers[cells[at]];
+    for (int64_t row = rows * part / parts; row < end; ++row) {
+      const Reading& reading = readings[block_of_row[row]];
+      const Reader reader = readers[cells[row]];
       const int cell = reading.corner + reader.cell;
       const Block by = {reading.cells, 0, reading.first};
-      to[at] = by.holds(cell) ? static_cast<uint32_t>(by.rank(cell)) : kNone;
-      if (to[at] != kNone) visit(to[at], uint32_t{reader.tap}, order[at]);
+      to[row] = by.holds(cell) ? static_cast<uint32_t>(by.rank(cell)) : kNone;
+      if (to[row] != kNone) visit(to[row], uint32_t{reader.tap}, static_cast<int32_t>(row));
     }
   };
-  const auto recall = [&, order = source.order().data(), cells = source.cells().data(), known = outputs.data()](
-                          int64_t part, int64_t parts, const auto& visit) {
+  const auto recall = [&, cells = source.cell_of_row().data(), known = outputs.data()](int64_t part, int64_t parts,
+                                                                                       const auto& visit) {
     const std::array<Reader, Block::kCells> readers = readers_;
     const int64_t end = rows * (part + 1) / parts;
-    for (int64_t at = rows * part / parts; at < end; ++at) {
-      if (known[at] != kNone) visit(known[at], uint32_t{readers[cells[at]].tap}, order[at]);
+    for (int64_t row = rows * part / parts; row < end; ++row) {
+      if (known[row] != kNone) visit(known[row], uint32_t{readers[cells[row]].tap}, static_cast<int32_t>(row));
     }
   };
   const int64_t taps = int64_t{1} << (shifts_[0] + shifts_[1] + shifts_[2]);
-  return sort_edges(rows, static_cast<int64_t>(target.order().size()), taps, workers, find, recall);
+  return sort_edges(rows, static_cast<int64_t>(target.rows()), taps, workers, find, recall);
 }
 
 }  // namespace lattice::cpu

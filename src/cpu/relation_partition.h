@@ -36,7 +36,7 @@ class Partition {
   };
 
   explicit Partition(const std::array<int, 3>& shifts);
-  PooledVector<Reading> readings(const CoordIndex& source, const CoordIndex& target) const;
+  PooledVector<Reading> readings(const CoordIndex& source, const CoordIndex& target, Workers& workers) const;
 
   std::array<int, 3> shifts_;  // strides are 2^shift
   std::array<Reader, Block::kCells> readers_;

@@ -24,8 +24,9 @@ using TileEdges = TiledRelation::TileEdges;
 template <typename Enter, typename Search>
 void for_groups(const CoordIndex& target, int64_t first, int64_t last, const Enter& enter, const Search& search) {
   const std::span<const int32_t> ranks = target.block_first();
+  const SortedRows& rows = target.sorted();
   const std::span<const BlockColumn> columns = target.columns();
-  const auto begins_after = [&](int64_t position, int32_t rank) { return position < target.position(rank); };
+  const auto begins_after = [&](int64_t position, int32_t rank) { return position < rows.position(rank); };
   auto block =
       static_cast<size_t>(std::upper_bound(ranks.begin(), ranks.end(), first, begins_after) - ranks.begin()) - 1;
   const auto starts_after = [](size_t at, const BlockColumn& column) {
@@ -37,7 +38,7 @@ void for_groups(const CoordIndex& target, int64_t first, int64_t last, const Ent
     enter(columns[column]);
     const auto next_column = static_cast<size_t>(columns[column + 1].first_block);
     for (; block < next_column && first < last; ++block) {
-      const int64_t end = std::min(last, target.position(ranks[block + 1]));
+      const int64_t end = std::min(last, rows.position(ranks[block + 1]));
       search(OutputGroup{target.block_heights()[block], first, end});
       first = end;
     }
@@ -51,7 +52,7 @@ class PlaceSearch {
       : rule_(rule),
         source_(source),
         lookup_(source.lookup()),
-        cells_(target.cells()),
+        cells_(target.sorted().cells),
         divide_{Divider(rule.stride.x), Divider(rule.stride.y), Divider(rule.stride.z)} {}
 
   void enter_column(const BlockColumn& column) noexcept { column_ = column; }
@@ -112,7 +113,7 @@ template <typename MakeSearch>
 PooledVector<TileEdges> search_tiles(const MakeSearch& make_search, const CoordIndex& source, const CoordIndex& target,
                                      int64_t taps, bool all_copies, std::span<const int32_t> first_rows,
                                      Workers& workers) {
-  const auto rows = static_cast<int64_t>(target.order().size());
+  const auto rows = static_cast<int64_t>(target.rows());
   PooledVector<TileEdges> tiles = tiles_for(rows);
   workers.for_each(static_cast<int64_t>(tiles.size()), [&](int64_t index) {
     auto search = make_search();
@@ -129,6 +130,14 @@ PooledVector<TileEdges> search_tiles(const MakeSearch& make_search, const CoordI
   return tiles;
 }
 
+/// Two tasks, on two threads if they are `long_enough` for it.
+template <typename First, typename Second>
+void at_once(bool long_enough, const First& first, const Second& second, Workers& workers) {
+  if (long_enough) return workers.both(first, second);
+  first();
+  second();
+}
+
 }  // namespace
 
 PooledVector<TileEdges> search_edges(const TapRule& rule, const CoordSet& source, const CoordSet& target,
@@ -138,19 +147,33 @@ PooledVector<TileEdges> search_edges(const TapRule& rule, const CoordSet& source
   const int64_t taps = rule.size.x * rule.size.y * rule.size.z;
   const bool on_itself = &source == &target && !inputs.has_duplicates();
   const auto with = [&](const auto& make_search) {
-    return search_tiles(make_search, inputs, outputs, taps, all_copies, inputs.first_rows(), workers);
+    return search_tiles(make_search, inputs, outputs, taps, all_copies, inputs.sorted().first_rows(), workers);
   };
   if (!inputs.has_duplicates() && !outputs.has_duplicates() && is_worth_sorting(source.rows(), target.rows(), taps)) {
     const std::optional<Partition> partition = Partition::make(rule);
-    if (partition && outputs.lookup().lists_heights()) return partition->edges(inputs, outputs, workers);
+    if (partition) {
+      constexpr int64_t kLeastRows = 16384;  // no other task follows that needs the threads awake
+      // The caller needs the outputs' order.
+      at_once(
+          target.rows() >= kLeastRows, [&] { outputs.sorted(); }, [&] { outputs.lookup(); }, workers);
+      if (outputs.lookup().lists_heights()) return partition->edges(inputs, outputs, workers);
+    }
   }
+  constexpr int64_t kLeastRows = 8192;
+  at_once(
+      source.rows() >= kLeastRows, [&] { outputs.sorted(); },
+      [&] {
+        inputs.lookup();
+        if (&inputs != &outputs) inputs.sorted();
+      },
+      workers);
   // On several threads mirrored edges, which go to tiles near and far, cost more than their search.
   if (on_itself && workers.threads() == 1 && kernels.find_edges != nullptr && inputs.lookup().lists_heights() &&
       is_worth_sorting(source.rows(), target.rows(), taps)) {
     const auto half = Stencil::make(rule, Stencil::Taps::behind_own);
     if (const auto corners = half ? CornerTable::make(*half) : std::nullopt) {
       const auto search = [&] { return CornerSearch(*corners, kernels.find_edges, inputs, outputs); };
-      return with_mirrored(search_tiles(search, inputs, outputs, taps, false, {}, workers), inputs.order(), taps,
+      return with_mirrored(search_tiles(search, inputs, outputs, taps, false, {}, workers), inputs.sorted().order, taps,
                            workers);
     }
   }

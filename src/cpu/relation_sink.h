@@ -15,7 +15,7 @@ namespace lattice::cpu {
 class EdgeSink {
  public:
   EdgeSink(const CoordIndex& source, bool all_copies, TileWriter& writer)
-      : source_(source), all_copies_(all_copies && source.has_duplicates()), writer_(writer) {}
+      : source_(source.sorted()), all_copies_(all_copies && source.has_duplicates()), writer_(writer) {}
 
   TileWriter::Lists lists() noexcept { return writer_.lists(); }
   /// Whether add_copies() must follow what is added to the lists.
@@ -33,12 +33,12 @@ class EdgeSink {
   void add_copies(int32_t tap, int64_t slot, int32_t rank) {
     const int64_t first = source_.position(rank), last = source_.position(rank + 1);
     for (int64_t at = first + 1; at < last; ++at) {
-      writer_.add_row(tap, static_cast<int32_t>(at - first), slot, source_.order()[static_cast<size_t>(at)]);
+      writer_.add_row(tap, static_cast<int32_t>(at - first), slot, source_.order[static_cast<size_t>(at)]);
     }
   }
 
  private:
-  const CoordIndex& source_;
+  const SortedRows& source_;
   bool all_copies_;
   TileWriter& writer_;
 };

@@ -35,6 +35,12 @@ class Workers {
     run(count, task);
   }
 
+  /// Runs two different tasks, likewise.
+  template <typename First, typename Second>
+  void both(const First& first, const Second& second) {
+    for_each(2, [&](int64_t task) { task == 0 ? first() : second(); });
+  }
+
   /// The same over blocks of at most `block` consecutive items: task(first, last).
   template <typename Task>
   void for_blocks(int64_t count, int64_t block, const Task& task) {

@@ -31,7 +31,7 @@ void expect_the_same(RelationKind kind, const Support& source, const ConvOptions
                                            << to_string(options.padding) << to_string(options.dilation);
   if (found.blocks.of_row.empty()) return;
   const CoordIndex alone(BlockNumbers::of(expected.coords)), informed(std::move(found.blocks));
-  EXPECT_TRUE(std::equal(alone.order().begin(), alone.order().end(), informed.order().begin(), informed.order().end()));
+  EXPECT_EQ(alone.sorted().order, informed.sorted().order);
   ASSERT_EQ(alone.block_count(), informed.block_count());
   for (size_t block = 0; block < alone.block_count(); ++block) {
     ASSERT_EQ(alone.block(block).cells, informed.block(block).cells);
