@@ -44,7 +44,7 @@ PooledVector<TiledRelation::TileEdges> turn_round(const TiledRelation& relation,
                       input_row);
               });
   };
-  return sort_edges(relation.edges(), target.rows(), relation.taps(), workers, for_part, for_part);
+  return sort_visited(relation.edges(), target.rows(), relation.taps(), workers, for_part, for_part);
 }
 
 }  // namespace lattice::cpu

@@ -1,6 +1,7 @@
 #include "cpu/relation_mirror.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "cpu/relation_sort.h"
 
@@ -38,30 +39,41 @@ class Halves {
 }  // namespace
 
 PooledVector<TileEdges> with_mirrored(const PooledVector<TileEdges>& halves, std::span<const int32_t> order,
-                                      int64_t taps, Workers& workers) {
+                                      int64_t taps, const EdgeRoute& kernels, Workers& workers) {
   const auto tiles = static_cast<int64_t>(halves.size());
-  const auto own = static_cast<int32_t>(taps / 2);
+  const int64_t own = taps / 2;
   int64_t edges = 0;
   for (const TileEdges& half : halves) edges += static_cast<int64_t>(half.input.size());
-  const auto for_part = [&](int64_t part, int64_t parts, const auto& visit) {
+  const auto for_part = [&](void (*kernel)(const TurnedEdges&), int64_t part, int64_t parts, uint32_t* next,
+                            const TileLists* lists) {
     for (int64_t index = tiles * part / parts; index < tiles * (part + 1) / parts; ++index) {
       const TileEdges& half = halves[static_cast<size_t>(index)];
-      const int32_t* input = half.input.data();
-      const uint16_t* slot = half.slot.data();
-      const int32_t* const rows = order.data() + index * kTileRows;
+      TurnedEdges turned = {.positions = half.input.data(),
+                            .slots = half.slot.data(),
+                            .count = 0,
+                            .tile_bits = std::countr_zero(static_cast<uint64_t>(kTileRows)),
+                            .rows = order.data() + index * kTileRows,
+                            .next = next,
+                            .stride = own,
+                            .lists = lists};
       for (const TiledRelation::Run& run : half.runs) {
-        const int32_t* const end = input + run.count;
-        if (run.tap == own) {
-          slot += run.count;
-          input = end;
-          continue;
-        }
-        const auto mirrored = static_cast<uint32_t>(taps - 1 - run.tap);
-        for (; input < end; ++input, ++slot) visit(static_cast<uint32_t>(*input), mirrored, rows[*slot]);
+        turned.count = run.count;
+        turned.next = next + (taps - 1 - run.tap);
+        if (run.tap != own) kernel(turned);
+        turned.positions += run.count;
+        turned.slots += run.count;
       }
     }
   };
-  return sort_edges(edges, static_cast<int64_t>(order.size()), own, workers, for_part, for_part, Halves(halves, order));
+  return sort_edges(
+      edges, static_cast<int64_t>(order.size()), own, workers,
+      [&](int64_t part, int64_t parts, uint32_t* counts) {
+        for_part(kernels.count_turned, part, parts, counts, nullptr);
+      },
+      [&](int64_t part, int64_t parts, uint32_t* next, const TileLists* lists) {
+        for_part(kernels.place_turned, part, parts, next, lists);
+      },
+      Halves(halves, order));
 }
 
 }  // namespace lattice::cpu

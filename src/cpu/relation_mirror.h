@@ -11,6 +11,7 @@ namespace lattice::cpu {
 /// tap on itself and of those behind it, their inputs as positions; `order` gives the row of each. No coordinate
 /// repeats.
 PooledVector<TiledRelation::TileEdges> with_mirrored(const PooledVector<TiledRelation::TileEdges>& halves,
-                                                     std::span<const int32_t> order, int64_t taps, Workers& workers);
+                                                     std::span<const int32_t> order, int64_t taps,
+                                                     const EdgeRoute& kernels, Workers& workers);
 
 }  // namespace lattice::cpu

@@ -61,12 +61,12 @@ PooledVector<TiledRelation::TileEdges> Partition::edges(const CoordIndex& source
   const auto rows = static_cast<int64_t>(source.rows());
   PooledVector<uint32_t> outputs(source.rows());  // their positions, by the inputs' rows
   // Pointers of their own, and a table on the stack, so that nothing is fetched anew for each edge.
-  const auto find = [&, cells = source.cell_of_row().data(), to = outputs.data(),
+  const auto find = [=, this, by_block = readings.data(), cells = source.cell_of_row().data(), to = outputs.data(),
                      block_of_row = source.block_of_row().data()](int64_t part, int64_t parts, const auto& visit) {
     const std::array<Reader, Block::kCells> readers = readers_;
     const int64_t end = rows * (part + 1) / parts;
     for (int64_t row = rows * part / parts; row < end; ++row) {
-      const Reading& reading = readings[block_of_row[row]];
+      const Reading& reading = by_block[block_of_row[row]];
       const Reader reader = readers[cells[row]];
       const int cell = reading.corner + reader.cell;
       const Block by = {reading.cells, 0, reading.first};
@@ -74,8 +74,8 @@ PooledVector<TiledRelation::TileEdges> Partition::edges(const CoordIndex& source
       if (to[row] != kNone) visit(to[row], uint32_t{reader.tap}, static_cast<int32_t>(row));
     }
   };
-  const auto recall = [&, cells = source.cell_of_row().data(), known = outputs.data()](int64_t part, int64_t parts,
-                                                                                       const auto& visit) {
+  const auto recall = [=, this, cells = source.cell_of_row().data(), known = outputs.data()](
+                          int64_t part, int64_t parts, const auto& visit) {
     const std::array<Reader, Block::kCells> readers = readers_;
     const int64_t end = rows * (part + 1) / parts;
     for (int64_t row = rows * part / parts; row < end; ++row) {
@@ -83,7 +83,7 @@ PooledVector<TiledRelation::TileEdges> Partition::edges(const CoordIndex& source
     }
   };
   const int64_t taps = int64_t{1} << (shifts_[0] + shifts_[1] + shifts_[2]);
-  return sort_edges(rows, static_cast<int64_t>(target.rows()), taps, workers, find, recall);
+  return sort_visited(rows, static_cast<int64_t>(target.rows()), taps, workers, find, recall);
 }
 
 }  // namespace lattice::cpu

@@ -167,22 +167,21 @@ PooledVector<TileEdges> search_edges(const TapRule& rule, const CoordSet& source
         if (&inputs != &outputs) inputs.sorted();
       },
       workers);
-  // On several threads mirrored edges, which go to tiles near and far, cost more than their search.
-  if (on_itself && workers.threads() == 1 && kernels.find_edges != nullptr && inputs.lookup().lists_heights() &&
+  if (on_itself && kernels.edges.exists() && inputs.lookup().lists_heights() &&
       is_worth_sorting(source.rows(), target.rows(), taps)) {
     const auto half = Stencil::make(rule, Stencil::Taps::behind_own);
     if (const auto corners = half ? CornerTable::make(*half) : std::nullopt) {
-      const auto search = [&] { return CornerSearch(*corners, kernels.find_edges, inputs, outputs); };
+      const auto search = [&] { return CornerSearch(*corners, kernels.edges.find, inputs, outputs); };
       return with_mirrored(search_tiles(search, inputs, outputs, taps, false, {}, workers), inputs.sorted().order, taps,
-                           workers);
+                           kernels.edges, workers);
     }
   }
   const std::optional<Stencil> stencil =
       Stencil::make(rule, on_itself ? Stencil::Taps::all_but_own : Stencil::Taps::all);
   if (!stencil || !inputs.lookup().lists_heights()) return with([&] { return PlaceSearch(rule, inputs, outputs); });
-  if (kernels.find_edges != nullptr && !(all_copies && inputs.has_duplicates())) {
+  if (kernels.edges.exists() && !(all_copies && inputs.has_duplicates())) {
     if (const auto corners = CornerTable::make(*stencil)) {
-      return with([&] { return CornerSearch(*corners, kernels.find_edges, inputs, outputs); });
+      return with([&] { return CornerSearch(*corners, kernels.edges.find, inputs, outputs); });
     }
   }
   const BoxTable table(*stencil);

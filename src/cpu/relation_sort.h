@@ -21,38 +21,32 @@ struct NothingBehind {
 };
 
 /// A counting sort of edges by the tile of their output, then by tap. They come in parts, one a thread, each with
-/// counters of its own; an edge's place follows from the parts before its own, whatever their number, so that edges of
-/// one tile and tap stay in the order of all parts behind one another. No output may have two of one tap.
+/// counters of its own, by tile and tap; an edge's place follows from the parts before its own, whatever their number,
+/// so that edges of one tile and tap stay in the order of all parts behind one another. No output may have two of one
+/// tap.
 ///
-/// find(part, parts, visit) calls visit(position of the output, tap, input row) for the edges of a part, at most
-/// `edges` in all; then recall, called alike, does the same for the same edges in the same order.
+/// count(part, parts, counters) adds the edges of a part, at most `edges` in all, to its counters; then
+/// place(part, parts, counters, lists) puts the same edges where they, and those after them, belong in their tiles.
 ///
 /// behind.append(index, tile) adds runs of higher taps to a tile, of behind.edges(index) edges.
-template <typename Find, typename Recall, typename Behind = NothingBehind>
+template <typename Count, typename Place, typename Behind = NothingBehind>
 PooledVector<TiledRelation::TileEdges> sort_edges(int64_t edges, int64_t output_rows, int64_t tap_count,
-                                                  Workers& workers, const Find& find, const Recall& recall,
+                                                  Workers& workers, const Count& count, const Place& place,
                                                   const Behind& behind = {}) {
   constexpr int64_t kLeastEdgesAPart = 16384;  // fewer are not worth another thread
   const auto taps = static_cast<size_t>(tap_count);
   const auto tiles = static_cast<size_t>(tiles_of(output_rows));
   const int64_t parts = std::clamp<int64_t>(edges / kLeastEdgesAPart, 1, workers.threads());
-  const auto for_each = [&](int64_t count, const auto& task) {
-    if (parts > 1) return workers.for_each(count, task);
-    for (int64_t i = 0; i < count; ++i) task(i);
+  const auto for_each = [&](int64_t tasks, const auto& task) {
+    if (parts > 1) return workers.for_each(tasks, task);
+    for (int64_t i = 0; i < tasks; ++i) task(i);
   };
-  // By part, tile and tap: how many edges, and then where in its tile the next one goes.
+  // How many edges, and then where in its tile the next one goes.
   PooledVector<PooledVector<uint32_t>> next(static_cast<size_t>(parts), PooledVector<uint32_t>(tiles * taps, 0));
-  for_each(parts, [&](int64_t part) {
-    uint32_t* const counts = next[static_cast<size_t>(part)].data();
-    find(part, parts, [=](uint32_t position, uint32_t tap, int32_t) { ++counts[position / kTileRows * taps + tap]; });
-  });
+  for_each(parts, [&](int64_t part) { count(part, parts, next[static_cast<size_t>(part)].data()); });
 
-  struct Lists {
-    int32_t* input;
-    uint16_t* slot;
-  };
   PooledVector<TiledRelation::TileEdges> sorted = tiles_for(output_rows);
-  PooledVector<Lists> lists(tiles);
+  PooledVector<TileLists> lists(tiles);
   for_each(static_cast<int64_t>(tiles), [&](int64_t index) {
     TiledRelation::TileEdges& tile = sorted[static_cast<size_t>(index)];
     uint32_t listed = 0;
@@ -71,17 +65,28 @@ PooledVector<TiledRelation::TileEdges> sort_edges(int64_t edges, int64_t output_
     lists[static_cast<size_t>(index)] = {tile.input.data(), tile.slot.data()};
   });
 
-  for_each(parts, [&](int64_t part) {
-    uint32_t* const places = next[static_cast<size_t>(part)].data();
-    const Lists* const of_tiles = lists.data();
+  for_each(parts, [&](int64_t part) { place(part, parts, next[static_cast<size_t>(part)].data(), lists.data()); });
+  return sorted;
+}
+
+/// The same for edges that come one by one: find(part, parts, visit) calls visit(position of the output, tap, input
+/// row) for the edges of a part; then recall, called alike, does the same for the same edges in the same order.
+template <typename Find, typename Recall>
+PooledVector<TiledRelation::TileEdges> sort_visited(int64_t edges, int64_t output_rows, int64_t tap_count,
+                                                    Workers& workers, const Find& find, const Recall& recall) {
+  const auto taps = static_cast<size_t>(tap_count);
+  const auto count = [&](int64_t part, int64_t parts, uint32_t* counts) {
+    find(part, parts, [=](uint32_t position, uint32_t tap, int32_t) { ++counts[position / kTileRows * taps + tap]; });
+  };
+  const auto place = [&](int64_t part, int64_t parts, uint32_t* next, const TileLists* lists) {
     recall(part, parts, [=](uint32_t position, uint32_t tap, int32_t input_row) {
       const size_t tile = position / kTileRows;
-      const uint32_t at = places[tile * taps + tap]++;
-      of_tiles[tile].input[at] = input_row;
-      of_tiles[tile].slot[at] = static_cast<uint16_t>(position % kTileRows);
+      const uint32_t at = next[tile * taps + tap]++;
+      lists[tile].input[at] = input_row;
+      lists[tile].slot[at] = static_cast<uint16_t>(position % kTileRows);
     });
-  });
-  return sorted;
+  };
+  return sort_edges(edges, output_rows, tap_count, workers, count, place);
 }
 
 }  // namespace lattice::cpu

@@ -380,7 +380,7 @@ TEST_P(EveryIsa, FindsTheVoxelsOfPoints) {
 }
 
 std::vector<std::string> that_find_edges(std::vector<std::string> names) {
-  std::erase_if(names, [](const std::string& isa) { return kernels_named(isa).find_edges == nullptr; });
+  std::erase_if(names, [](const std::string& isa) { return !kernels_named(isa).edges.exists(); });
   return names;
 }
 
@@ -497,7 +497,7 @@ TEST_P(EveryIsaThatFindsEdges, FindsThoseOfAPlainSearch) {
     std::vector<int32_t> ranks(size_t{RandomSearch::kTaps} * RandomSearch::kListRoom, -1);
     std::vector<uint16_t> slots(ranks.size());
     const EdgeLists expected = expected_edges(search);
-    kernels().find_edges({.blocks_by_height = search.blocks_by_height.data(),
+    kernels().edges.find({.blocks_by_height = search.blocks_by_height.data(),
                           .source_cells = search.cells.data(),
                           .source_first = search.first.data(),
                           .taps = search.taps.data(),
@@ -517,6 +517,67 @@ TEST_P(EveryIsaThatFindsEdges, FindsThoseOfAPlainSearch) {
       for (size_t at = begin; at < next[tap]; ++at) found.push_back({ranks[at], slots[at]});
       ASSERT_EQ(found, expected[tap]) << "round " << round << ", tap " << tap;
       ASSERT_EQ(ranks[begin + found.size()], -1) << "round " << round << ", tap " << tap;
+    }
+  }
+}
+
+// Runs of any length, whose edges lie in one tile or in many, to lists that fill up to the last place.
+TEST_P(EveryIsaThatFindsEdges, TurnsEdgesRound) {
+  Random random(5);
+  constexpr int kTileBits = 3;
+  constexpr size_t kTiles = 5, kStride = 2;
+  const auto below = [&](uint64_t bound) { return static_cast<int32_t>(random.next() % bound); };
+  for (int64_t count = 0; count < 70; ++count) {
+    std::vector<int32_t> positions, rows;
+    std::vector<uint16_t> slots;
+    const uint64_t tiles = 1 + random.next() % kTiles;
+    for (int64_t i = 0; i < count; ++i) {
+      positions.push_back(below(tiles << kTileBits));
+      slots.push_back(static_cast<uint16_t>(below(90)));
+    }
+    for (int i = 0; i < 90; ++i) rows.push_back(below(100000));
+    std::vector<std::vector<int32_t>> expected_rows(kTiles);
+    std::vector<std::vector<uint16_t>> expected_slots(kTiles);
+    for (size_t i = 0; i < positions.size(); ++i) {
+      const auto tile = static_cast<size_t>(positions[i] >> kTileBits);
+      expected_rows[tile].push_back(rows[slots[i]]);
+      expected_slots[tile].push_back(static_cast<uint16_t>(positions[i] & 7));
+    }
+
+    std::vector<uint32_t> next(kTiles * kStride, 3);
+    TurnedEdges edges = {.positions = positions.data(),
+                         .slots = slots.data(),
+                         .count = count,
+                         .tile_bits = kTileBits,
+                         .rows = rows.data(),
+                         .next = next.data(),
+                         .stride = kStride,
+                         .lists = nullptr};
+    kernels().edges.count_turned(edges);
+    // Each list begins with one place, and ends with another one, that must stay as they are.
+    std::vector<std::vector<int32_t>> found_rows(kTiles);
+    std::vector<std::vector<uint16_t>> found_slots(kTiles);
+    std::vector<TileLists> lists;
+    for (size_t tile = 0; tile < kTiles; ++tile) {
+      ASSERT_EQ(next[tile * kStride], 3 + expected_rows[tile].size()) << count << " edges, tile " << tile;
+      ASSERT_EQ(next[tile * kStride + 1], 3U);
+      next[tile * kStride] = 1;
+      found_rows[tile].assign(expected_rows[tile].size() + 2, -7);
+      found_slots[tile].assign(expected_rows[tile].size() + 2, 7777);
+      lists.push_back({found_rows[tile].data(), found_slots[tile].data()});
+    }
+    edges.lists = lists.data();
+    kernels().edges.place_turned(edges);
+    for (size_t tile = 0; tile < kTiles; ++tile) {
+      std::vector<int32_t>& row = expected_rows[tile];
+      std::vector<uint16_t>& slot = expected_slots[tile];
+      ASSERT_EQ(next[tile * kStride], 1 + row.size()) << count << " edges, tile " << tile;
+      row.insert(row.begin(), -7);
+      row.push_back(-7);
+      slot.insert(slot.begin(), 7777);
+      slot.push_back(7777);
+      ASSERT_EQ(found_rows[tile], row) << count << " edges, tile " << tile;
+      ASSERT_EQ(found_slots[tile], slot) << count << " edges, tile " << tile;
     }
   }
 }

@@ -36,11 +36,11 @@ constexpr Bf16Route bf16_route() {
 }
 
 template <typename V>
-constexpr auto find_edges_of() -> void (*)(const EdgeSearch&) {
-  if constexpr (requires { V::find_edges; }) {
-    return V::find_edges;
+constexpr EdgeRoute edge_route() {
+  if constexpr (requires { V::edges; }) {
+    return V::edges;
   } else {
-    return nullptr;
+    return {};
   }
 }
 
@@ -62,7 +62,7 @@ constexpr Kernels kernels_of(const char* isa, const IntegerRoute& wide, const In
           .widen_f16 = V::widen_f16,
           .widen_bf16 = V::widen_bf16,
           .find_voxels = find_voxels<V::kLanes>,
-          .find_edges = find_edges_of<V>()};
+          .edges = edge_route<V>()};
 }
 
 }  // namespace

@@ -288,6 +288,25 @@ struct EdgeSearch {
   uint16_t* slots;
 };
 
+/// Where the edges of a tile go.
+struct TileLists {
+  int32_t* input;
+  uint16_t* slot;
+};
+
+/// Edges of one tap in one tile, each to be turned round: what it reads becomes an output that reads what its own slot
+/// stands for. The output at position p has slot p % 2^tile_bits in tile p >> tile_bits.
+struct TurnedEdges {
+  const int32_t* positions;  ///< that the edges read
+  const uint16_t* slots;
+  int64_t count;
+  int tile_bits;
+  const int32_t* rows;  ///< by slot: the row that it stands for
+  uint32_t* next;       ///< by tile, each `stride` from the one before: where its next edge goes
+  int64_t stride;
+  const TileLists* lists;  ///< by tile
+};
+
 /// A way to multiply codes, in a form of its own.
 struct CodeKernels {
   int64_t code_bytes;
@@ -326,6 +345,15 @@ struct SplitRoute {
   bool exists() const { return decode != nullptr; }
 };
 
+/// Edges of relations by vectors; all null where the instruction set has no way to leave out lanes.
+struct EdgeRoute {
+  void (*find)(const EdgeSearch&);
+  void (*count_turned)(const TurnedEdges&);  ///< adds the edges of each tile to `next`
+  void (*place_turned)(const TurnedEdges&);
+
+  bool exists() const { return find != nullptr; }
+};
+
 /// The kernels of one instruction set.
 struct Kernels {
   const char* isa;
@@ -342,7 +370,7 @@ struct Kernels {
   void (*widen_f16)(const Widening&);
   void (*widen_bf16)(const Widening&);
   FoundVoxels (*find_voxels)(const VoxelSearch&);
-  void (*find_edges)(const EdgeSearch&);  ///< null where the instruction set has no way to leave out lanes
+  EdgeRoute edges;
 };
 
 }  // namespace lattice::cpu

@@ -88,7 +88,8 @@ struct Avx512 {
     }
   }
 
-  static constexpr auto find_edges = find_corner_edges;
+  static constexpr EdgeRoute edges = {
+      .find = find_corner_edges, .count_turned = count_turned_edges, .place_turned = place_turned_edges};
 };
 
 }  // namespace

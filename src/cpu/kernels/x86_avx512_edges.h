@@ -117,5 +117,60 @@ inline void find_corner_edges(const EdgeSearch& task) {
   append_edges(task, task.one_block ? look_up_taps<true>(task) : look_up_taps<false>(task));
 }
 
+// Edges turned round go to the tiles of what they read. Neighbours mostly go to the same one: those of a vector that do
+// are counted and stored at once.
+
+inline __mmask16 first_lanes(int64_t count) {
+  return static_cast<__mmask16>(count < 16 ? (1U << count) - 1 : 0xFFFFU);
+}
+
+/// Calls visit(tile, lanes) for each tile that `lanes` of a vector of positions lie in.
+template <typename Visit>
+inline void for_tiles(const int32_t* from, __m512i positions, __mmask16 lanes, int tile_bits, const Visit& visit) {
+  const __m512i tiles = _mm512_srl_epi32(positions, _mm_cvtsi32_si128(tile_bits));
+  while (lanes != 0) {
+    const int32_t tile = from[__builtin_ctz(lanes)] >> tile_bits;
+    const __mmask16 in_tile = _mm512_mask_cmpeq_epi32_mask(lanes, tiles, _mm512_set1_epi32(tile));
+    visit(tile, in_tile);
+    lanes = static_cast<__mmask16>(lanes & ~in_tile);
+  }
+}
+
+inline void count_turned_edges(const TurnedEdges& edges) {
+  uint32_t* const next = edges.next;
+  const int64_t stride = edges.stride;
+  for (int64_t i = 0; i < edges.count; i += 16) {
+    const int32_t* const from = edges.positions + i;
+    const __mmask16 all = first_lanes(edges.count - i);
+    for_tiles(from, _mm512_maskz_loadu_epi32(all, from), all, edges.tile_bits, [=](int32_t tile, __mmask16 lanes) {
+      next[tile * stride] += static_cast<uint32_t>(__builtin_popcount(lanes));
+    });
+  }
+}
+
+inline void place_turned_edges(const TurnedEdges& edges) {
+  uint32_t* const next = edges.next;
+  const int64_t stride = edges.stride;
+  const TileLists* const lists = edges.lists;
+  const __m512i slot_bits = _mm512_set1_epi32((1 << edges.tile_bits) - 1);
+  for (int64_t i = 0; i < edges.count; i += 16) {
+    const int32_t* const from = edges.positions + i;
+    const __mmask16 all = first_lanes(edges.count - i);
+    const __m512i positions = _mm512_maskz_loadu_epi32(all, from);
+    const __m512i own_slots = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(all, edges.slots + i));
+    const __m512i rows = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), all, own_slots, edges.rows, 4);
+    const __m512i slots = _mm512_and_si512(positions, slot_bits);
+    for_tiles(from, positions, all, edges.tile_bits, [=](int32_t tile, __mmask16 lanes) {
+      uint32_t& place = next[tile * stride];
+      const int count = __builtin_popcount(lanes);
+      const __mmask16 stored = first_lanes(count);
+      _mm512_mask_storeu_epi32(lists[tile].input + place, stored, _mm512_maskz_compress_epi32(lanes, rows));
+      _mm256_mask_storeu_epi16(lists[tile].slot + place, stored,
+                               _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(lanes, slots)));
+      place += static_cast<uint32_t>(count);
+    });
+  }
+}
+
 }  // namespace
 }  // namespace lattice::cpu

@@ -11,6 +11,7 @@
 #include <simde/x86/avx512/blend.h>
 #include <simde/x86/avx512/cast.h>
 #include <simde/x86/avx512/cmp.h>
+#include <simde/x86/avx512/cmpeq.h>
 #include <simde/x86/avx512/compress.h>
 #include <simde/x86/avx512/div.h>
 #include <simde/x86/avx512/dpbusd.h>
@@ -90,6 +91,48 @@ inline void _mm512_mask_storeu_ps(float* to, __mmask16 lanes, __m512 v) {
   for (size_t i = 0; i < 16; ++i) {
     if ((lanes >> i & 1) != 0) to[i] = lane_of<float>(v, i);
   }
+}
+template <typename To, typename Lane>
+To loaded_lanes(uint32_t lanes, const void* from) {
+  return vector_of<To, Lane>([&](size_t i) {
+    Lane lane = 0;
+    if ((lanes >> i & 1) != 0) std::memcpy(&lane, static_cast<const char*>(from) + i * sizeof(Lane), sizeof(Lane));
+    return lane;
+  });
+}
+template <typename Lane, typename From>
+void store_lanes(void* to, uint32_t lanes, const From& v) {
+  for (size_t i = 0; i < sizeof(From) / sizeof(Lane); ++i) {
+    const Lane lane = lane_of<Lane>(v, i);
+    if ((lanes >> i & 1) != 0) std::memcpy(static_cast<char*>(to) + i * sizeof(Lane), &lane, sizeof(Lane));
+  }
+}
+inline __m512i _mm512_maskz_loadu_epi32(__mmask16 lanes, const void* from) {
+  return loaded_lanes<__m512i, int32_t>(lanes, from);
+}
+inline __m256i _mm256_maskz_loadu_epi16(__mmask16 lanes, const void* from) {
+  return loaded_lanes<__m256i, int16_t>(lanes, from);
+}
+inline void _mm512_mask_storeu_epi32(void* to, __mmask16 lanes, __m512i v) {
+  store_lanes<int32_t>(to, lanes, v);
+}
+inline void _mm256_mask_storeu_epi16(void* to, __mmask16 lanes, __m256i v) {
+  store_lanes<int16_t>(to, lanes, v);
+}
+inline __m256i _mm512_cvtepi32_epi16(__m512i v) {
+  return vector_of<__m256i, int16_t>([&](size_t i) { return static_cast<int16_t>(lane_of<int32_t>(v, i)); });
+}
+inline __m512i _mm512_srl_epi32(__m512i v, __m128i count) {
+  return vector_of<__m512i, uint32_t>([&](size_t i) { return lane_of<uint32_t>(v, i) >> lane_of<uint32_t>(count, 0); });
+}
+inline __m512i _mm512_mask_i32gather_epi32(__m512i otherwise, __mmask16 lanes, __m512i places, const void* from,
+                                           int scale) {
+  return vector_of<__m512i, int32_t>([&](size_t i) {
+    int32_t lane = lane_of<int32_t>(otherwise, i);
+    const auto at = static_cast<std::ptrdiff_t>(lane_of<int32_t>(places, i)) * scale;
+    if ((lanes >> i & 1) != 0) std::memcpy(&lane, static_cast<const char*>(from) + at, sizeof(lane));
+    return lane;
+  });
 }
 /// The second where one is NaN or both are zero.
 inline __m512 _mm512_max_ps(__m512 a, __m512 b) {
