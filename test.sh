@@ -55,7 +55,7 @@ if [ "${1:-}" != --quick ]; then
     panel_weight_test finisher_test cpu_against_reference_test quantized_weight_test
   # Threads matter in the cpu backend alone: its tests against the reference, those of sessions, modules and workers, and
   # relations of many rows.
-  run tsan 'CpuAgainstReference|CpuThreads|SessionTest|Modules|Workers|Relation.PartsMany' \
+  run tsan 'CpuAgainstReference|CpuThreads|SessionTest|Modules|Workers|Relation.(PartsMany|Mirrors)' \
     --target cpu_against_reference_test session_test modules_test workers_test relation_test
   # Ten seconds of each fuzzer, from its seeds.
   run fuzz '^fuzz_'
