@@ -24,7 +24,7 @@ struct BlockColumn {
 };
 
 /// The blocks that a coordinate set touches (see Block), each once, sorted by (batch, x, y, z), the cells that it holds
-/// of each, and which block each row lies in.
+/// of each, and which block and which of its cells each row lies in.
 struct BlockNumbers {
   PooledVector<BlockColumn> columns = {};
   PooledVector<int32_t> heights = {};  // by block: its z, counted in blocks

@@ -29,7 +29,11 @@ const SortedRows& CoordIndex::sorted() const {
     SortedRows sorted;
     sorted.order.resize(rows());
     sorted.cells.resize(rows());
-    has_duplicates() ? sort_copies(sorted) : sort(sorted);
+    if (has_duplicates()) {
+      sort_copies(sorted);
+    } else {
+      sort(sorted);
+    }
     sorted_ = std::move(sorted);
   });
   return sorted_;
@@ -43,7 +47,8 @@ void CoordIndex::sort(SortedRows& sorted) const {
   const uint8_t* const cell_of_row = cell_of_row_.data();
   int32_t* const order = sorted.order.data();
   uint8_t* const cells = sorted.cells.data();
-  for (size_t row = 0; row < rows(); ++row) {
+  const size_t count = rows();
+  for (size_t row = 0; row < count; ++row) {
     const uint32_t block = block_of_row[row];
     const int32_t position = Block{block_cells[block], 0, block_first[block]}.rank(cell_of_row[row]);
     order[position] = static_cast<int32_t>(row);

@@ -59,7 +59,7 @@ using Support = std::shared_ptr<const CoordSet>;
 /// Duplicates are legal: a look-up finds the first row that holds a coordinate. A set may carry an `extent`, the grid's
 /// three sizes in its own steps; then 0 <= x < extent on every axis. Without one the grid is unbounded.
 ///
-/// Thread safety: a set never changes after it was made; what it finds out lazily (its sorted index) is guarded.
+/// Thread safety: a set never changes after it was made; what it finds out lazily (its index) is guarded.
 class CoordSet {
   struct Key {};  // which only make() has
 
@@ -76,7 +76,7 @@ class CoordSet {
   /// From an (N, 4) tensor of int32 or int64, columns batch, x, y, z. An int64 value outside int32 is out_of_range.
   static Support make(const Tensor& coords, Triple stride = 1, std::optional<Triple> extent = std::nullopt);
 
-  /// From coordinates of which more is known already (see src/block_numbers.h): the sorted index starts from that.
+  /// From coordinates of which more is known already (see src/block_numbers.h): the index starts from that.
   static Support make(NumberedCoords coords, Triple stride = 1, std::optional<Triple> extent = std::nullopt);
 
   CoordSet(Key, PooledVector<Coord> coords, const CoordBounds& bounds, Triple stride, std::optional<Triple> extent);
@@ -91,11 +91,11 @@ class CoordSet {
   uint64_t id() const noexcept { return id_; }
   /// Largest batch + 1; 0 for an empty set.
   int64_t batches() const noexcept { return coords_.empty() ? 0 : int64_t{high_.batch} + 1; }
-  /// Whether two rows hold the same coordinate. Sorts the set on first use.
+  /// Whether two rows hold the same coordinate. Makes the index on first use.
   bool has_duplicates() const;
   /// The coordinates as an (N, 4) int32 tensor, in row order.
   Tensor tensor() const;
-  /// The sorted order of the rows, made on first use and kept (see src/coord_index.h).
+  /// What relations of the set start from, made on first use and kept (see src/coord_index.h).
   const CoordIndex& index() const;
 
  private:

@@ -136,8 +136,7 @@ PointCounts count_points(int64_t most, DistinctRows& rows) {
   return counts;
 }
 
-// Four channels at a time: a compiler's own vectors ask for each row whether rows overlap, which takes as long as a
-// row.
+// A compiler's own vectors ask for each row whether rows overlap, which takes as long as a row.
 using Four = float __attribute__((vector_size(16)));
 using Two = double __attribute__((vector_size(16)));
 
@@ -177,6 +176,7 @@ void copy_first(const float* features, int64_t channels, std::span<const int32_t
 /// hold one point: only the others are summed up, in float64.
 void reduce_shared(const float* features, int64_t channels, const DistinctRows& rows, const PointCounts& counts,
                    Reduction reduction, float* reduced) {
+  if (counts.shared.empty()) return;
   Scratch scratch;
   auto* const sums = scratch.take<double>(static_cast<int64_t>(counts.of_voxel.size()) * channels);
   for (const int64_t voxel : counts.shared) {
