@@ -46,6 +46,17 @@ TEST(Workers, DoEveryItemOnce) {
   }
 }
 
+TEST(Workers, DoTwoTasksOnceEach) {
+  for (const int threads : {1, 2, 3}) {
+    Workers workers(threads);
+    int first = 0, second = 0;
+    workers.both([&] { ++first; }, [&] { ++second; });
+    EXPECT_EQ(first, 1);
+    EXPECT_EQ(second, 1);
+    EXPECT_THROW(workers.both([] {}, [] { throw std::runtime_error("task"); }), std::runtime_error);
+  }
+}
+
 TEST(Workers, RethrowWhatATaskThrows) {
   Workers workers(2);
   EXPECT_THROW(workers.for_each(100,
