@@ -9,6 +9,7 @@
 
 #include "coord_index.h"
 #include "distinct_coords.h"
+#include "transpose.h"
 
 // A scan's blocks stand near one another: a bitmap over the set's ranges takes a few bytes a row. Setting the bits
 // sorts the blocks, and counting those below a bit gives its block's number, without a comparison or a guess. Sets
@@ -17,7 +18,6 @@
 namespace lattice {
 namespace {
 
-using Four = int32_t __attribute__((vector_size(16)));
 using FourPlaces = uint32_t __attribute__((vector_size(16)));
 using FourCells = uint8_t __attribute__((vector_size(4)));
 
@@ -49,14 +49,9 @@ struct FourRows {
   Four batch, x, y, z;
 
   static FourRows at(const Coord* rows) noexcept {
-    const auto row0 = std::bit_cast<Four>(rows[0]), row1 = std::bit_cast<Four>(rows[1]),
-               row2 = std::bit_cast<Four>(rows[2]), row3 = std::bit_cast<Four>(rows[3]);
-    const Four low01 = __builtin_shufflevector(row0, row1, 0, 4, 1, 5),
-               low23 = __builtin_shufflevector(row2, row3, 0, 4, 1, 5),
-               high01 = __builtin_shufflevector(row0, row1, 2, 6, 3, 7),
-               high23 = __builtin_shufflevector(row2, row3, 2, 6, 3, 7);
-    return {__builtin_shufflevector(low01, low23, 0, 1, 4, 5), __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
-            __builtin_shufflevector(high01, high23, 0, 1, 4, 5), __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
+    const auto lanes = [rows](int row) { return std::bit_cast<Four>(rows[row]); };
+    const auto [batch, x, y, z] = transposed(lanes(0), lanes(1), lanes(2), lanes(3));
+    return {batch, x, y, z};
   }
   FourCells cells() const noexcept {
     constexpr int32_t kWithin = Block::kSide - 1;
@@ -69,12 +64,14 @@ struct FourRows {
   }
 };
 
-/// Calls visit(first row, count, rows) for four rows after the other; the last ones may be less, and repeated.
+/// Calls visit(first row, count, rows) for four rows after the other, a count that a compiler knows; the last ones may
+/// be less, and repeated.
 template <typename Visit>
 void for_fours(std::span<const Coord> coords, const Visit& visit) {
   size_t row = 0;
-  for (; row + 4 <= coords.size(); row += 4)
+  for (; row + 4 <= coords.size(); row += 4) {
     visit(row, std::integral_constant<size_t, 4>(), FourRows::at(&coords[row]));
+  }
   if (row == coords.size()) return;
   std::array<Coord, 4> rest;
   rest.fill(coords.back());

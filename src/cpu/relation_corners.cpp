@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "transpose.h"
+
 namespace lattice::cpu {
 namespace {
 
@@ -89,19 +91,18 @@ void CornerSearch::enter_column(const BlockColumn& column) {
   BoxColumns& columns = batch_.columns[last_column_];
   for_columns_of_box(stencil_, lookup_, column, [&](int x, const auto& beside) {
     // Three numbers of four columns each, from four columns of three numbers and one more.
-    using Four = int32_t __attribute__((vector_size(16)));
-    std::array<Four, 4> heights;
-    for (size_t y = 0; y < heights.size(); ++y) std::memcpy(&heights[y], &lookup_.heights(beside[y]), sizeof(Four));
-    const Four low01 = __builtin_shufflevector(heights[0], heights[1], 0, 4, 1, 5),
-               low23 = __builtin_shufflevector(heights[2], heights[3], 0, 4, 1, 5),
-               high01 = __builtin_shufflevector(heights[0], heights[1], 2, 6, 3, 7),
-               high23 = __builtin_shufflevector(heights[2], heights[3], 2, 6, 3, 7);
+    const auto heights_of = [&](size_t y) {
+      Four heights;
+      std::memcpy(&heights, &lookup_.heights(beside[y]), sizeof(heights));
+      return heights;
+    };
+    const auto [low, high, zero, unused] = transposed(heights_of(0), heights_of(1), heights_of(2), heights_of(3));
     const auto store = [x](int32_t* to, const Four& four) {
       std::memcpy(to + x * Stencil::kMostBlocks, &four, sizeof(four));
     };
-    store(columns.low, __builtin_shufflevector(low01, low23, 0, 1, 4, 5));
-    store(columns.high, __builtin_shufflevector(low01, low23, 2, 3, 6, 7));
-    store(columns.zero, __builtin_shufflevector(high01, high23, 0, 1, 4, 5));
+    store(columns.low, low);
+    store(columns.high, high);
+    store(columns.zero, zero);
   });
 }
 

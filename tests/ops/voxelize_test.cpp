@@ -112,6 +112,7 @@ TEST_P(VoxelizeTest, RefusesLimitsThatLimitNothing) {
 TEST(Voxelize, AgreesWithTheReference) {
   Random random(43);
   Session cpu(SessionOptions{.threads = 2}), reference(SessionOptions{.backend = BackendKind::reference});
+  int64_t dropped = 0, out_of_range = 0, beyond_voxels = 0, beyond_points = 0, shared = 0;
   for (int round = 0; round < 24; ++round) {
     const int64_t points = 37 + 61 * round, channels = 1 + round % 7;
     std::vector<float> xyz, values;
@@ -139,6 +140,11 @@ TEST(Voxelize, AgreesWithTheReference) {
     EXPECT_EQ(found.out_of_range, expected.out_of_range) << round;
     EXPECT_EQ(found.beyond_voxels, expected.beyond_voxels) << round;
     EXPECT_EQ(found.beyond_points, expected.beyond_points) << round;
+    dropped += found.dropped;
+    out_of_range += found.out_of_range;
+    beyond_voxels += found.beyond_voxels;
+    beyond_points += found.beyond_points;
+    for (const int32_t count : found.counts) shared += count > 2 ? 1 : 0;
     const Tensor &a = found.tensor.features(), &b = expected.tensor.features();
     ASSERT_EQ(a.shape(), b.shape()) << round;
     EXPECT_EQ(std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.elements()) * sizeof(float)), 0) << round;
@@ -147,6 +153,7 @@ TEST(Voxelize, AgreesWithTheReference) {
     const CoordIndex &known = found.tensor.support()->index(), anew(BlockNumbers::of(coords));
     EXPECT_EQ(known.sorted().order, anew.sorted().order) << round;
   }
+  for (const int64_t met : {dropped, out_of_range, beyond_voxels, beyond_points, shared}) EXPECT_GT(met, 20);
 }
 
 TEST_P(VoxelizeTest, NoPoints) {
