@@ -69,17 +69,38 @@ class LayerCase : public Case {
   Work work_;
 };
 
+/// Runs on the frames of a stream in turn: a processor learns one scan's branches by heart, and runs on that take a
+/// third less time than a user's.
+template <typename Frame>
+class Stream {
+ public:
+  template <typename MakeFrame>
+  Stream(const std::string& voxels, const MakeFrame& make_frame) {
+    for (int frame = 0; frame < kFrames; ++frame) frames_.push_back(make_frame(frame_name(voxels, frame)));
+  }
+  const Frame& first() const { return frames_.front(); }
+  const Frame& next() { return frames_[at_++ % frames_.size()]; }
+
+ private:
+  std::vector<Frame> frames_;
+  size_t at_ = 0;
+};
+
 /// A relation between coordinate sets of which nothing is known yet: sorting them is part of it.
 class RelationCase : public Case {
  public:
   explicit RelationCase(const CaseSpec& spec)
-      : session_(open_session(spec)), conv_(conv_case(session_, spec, geometry_of(spec))) {
-    const RelatedSupport related = conv_.relate(session_);
-    work_ = {0, conv_.source()->rows(), related.output->rows(), related.relation->edges()};
+      : session_(open_session(spec)), stream_(spec.voxels, [&](const std::string& voxels) {
+          CaseSpec of_frame = spec;
+          of_frame.voxels = voxels;
+          return conv_case(session_, of_frame, geometry_of(spec));
+        }) {
+    const RelatedSupport related = stream_.first().relate(session_);
+    work_ = {0, stream_.first().source()->rows(), related.output->rows(), related.relation->edges()};
   }
 
   Elapsed run() override {
-    const cli::ConvCase fresh = conv_.renewed();
+    const cli::ConvCase fresh = stream_.next().renewed();
     session_.clear_relations();
     return elapsed([&] { fresh.relate(session_); });
   }
@@ -87,31 +108,38 @@ class RelationCase : public Case {
 
  private:
   Session session_;
-  cli::ConvCase conv_;
+  Stream<cli::ConvCase> stream_;
   Work work_;
 };
 
 /// Points to voxels, with the means of four columns.
 class VoxelizeCase : public Case {
  public:
-  explicit VoxelizeCase(const CaseSpec& spec) : session_(open_session(spec)) {
-    const PointCloud cloud = scan_points(spec.voxels);
+  explicit VoxelizeCase(const CaseSpec& spec)
+      : session_(open_session(spec)), stream_(spec.voxels, [](const std::string& scan) {
+          const PointCloud cloud = scan_points(scan);
+          return Points{cli::columns_of(cloud, 0, 3), cli::columns_of(cloud, 0, 4)};
+        }) {
     const float size = scan_voxel_size(spec.voxels);
-    points_ = cli::columns_of(cloud, 0, 3);
-    features_ = cli::columns_of(cloud, 0, 4);
     options_ = {.voxel_size = {size, size, size}};
-    work_ = {0, cloud.rows(), voxelize(session_, points_, features_, options_).tensor.rows(), 0};
+    work_ = {0, stream_.first().places.size(0), voxelized(stream_.first()).tensor.rows(), 0};
   }
 
   Elapsed run() override {
+    const Points& points = stream_.next();
     std::optional<Voxels> voxels;
-    return elapsed([&] { voxels = voxelize(session_, points_, features_, options_); });
+    return elapsed([&] { voxels = voxelized(points); });
   }
   Work work() const override { return work_; }
 
  private:
+  struct Points {
+    Tensor places, features;
+  };
+  Voxels voxelized(const Points& points) { return voxelize(session_, points.places, points.features, options_); }
+
   Session session_;
-  Tensor points_, features_;
+  Stream<Points> stream_;
   VoxelizeOptions options_;
   Work work_;
 };

@@ -81,6 +81,7 @@ const std::vector<LayerShape> kNetworkLayers = {
 };
 
 constexpr std::array kSets = {"kitti", "scannet", "sweeps", "centerpoint"};
+constexpr std::array kRelationSets = {"kitti", "lidar", "scannet", "sweeps", "centerpoint"};
 constexpr std::array<int64_t, 6> kChannels = {4, 16, 32, 64, 128, 256};
 
 CaseSpec layer(const LayerShape& shape) {
@@ -113,7 +114,7 @@ std::vector<CaseSpec> layer_cases() {
 std::vector<CaseSpec> relation_cases() {
   std::vector<CaseSpec> cases;
   for (const Operation& operation : {kSubm, kDown, kRegular, kTransposed, kUp}) {
-    for (const char* voxels : kSets) {
+    for (const char* voxels : kRelationSets) {
       CaseSpec spec = layer({"sweep", voxels, operation, 0, 0});
       spec.suite = "relation";
       cases.push_back(spec);
@@ -131,7 +132,7 @@ std::vector<CaseSpec> scan_cases(const std::string& suite, const std::vector<std
 std::vector<CaseSpec> cases_of(const std::string& suite) {
   if (suite == "layer") return layer_cases();
   if (suite == "relation") return relation_cases();
-  if (suite == "voxelize") return scan_cases(suite, {"kitti", "scannet", "sweeps"});
+  if (suite == "voxelize") return scan_cases(suite, {"kitti", "lidar", "scannet", "sweeps"});
   return scan_cases(suite, {"kitti", "scannet", "centerpoint"});
 }
 

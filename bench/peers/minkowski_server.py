@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch_peer import THREADS, serve_peer
@@ -23,9 +24,9 @@ import MinkowskiEngine as ME  # noqa: E402
 from MinkowskiEngine import CoordinateManager, CoordinateMapKey, SparseTensor  # noqa: E402
 from MinkowskiEngineBackend import _C  # noqa: E402
 from minkunet import MinkUNet18  # noqa: E402
-from serving import Refused, Work  # noqa: E402
+from serving import Refused, Work, in_turn  # noqa: E402
 from torch import nn  # noqa: E402
-from voxel_sets import VoxelSet, scan_points, scan_voxel_size, step, voxel_set  # noqa: E402
+from voxel_sets import VoxelSet, frames_of, scan_points, scan_voxel_size, step, voxel_set  # noqa: E402
 
 ONES = [1, 1, 1]
 Inserted = list[tuple[torch.Tensor, list[int]]]
@@ -97,9 +98,9 @@ def strided(voxels: VoxelSet, stride: list[int]) -> torch.Tensor:
     return voxels.coords * torch.tensor([1, *stride], dtype=torch.int32)
 
 
-def coordinates_of(case: dict[str, Any]) -> Inserted:
+def coordinates_of(case: dict[str, Any], name: str) -> Inserted:
     """What is there before a relation: coordinates and strides of the inputs, and of outputs not made from them."""
-    kind, stride, voxels = case["kind"], case["stride"], voxel_set(case["voxels"])
+    kind, stride, voxels = case["kind"], case["stride"], voxel_set(name)
     if kind == "inverse":
         return [(strided(step("d", 0, voxels), stride), stride), (voxels.coords, ONES)]
     if kind in ("transposed", "generative"):
@@ -145,7 +146,7 @@ def layer(case: dict[str, Any]) -> Work:
         x, weight = torch.randn(rows, inputs), torch.randn(inputs, outputs)
         return Work(lambda: torch.mm(x, weight), items=rows, output_rows=rows, edges=rows)  # as its module does
     geometry = geometry_of(case)
-    found = relate(case["kind"], geometry, coordinates_of(case))
+    found = relate(case["kind"], geometry, coordinates_of(case, case["voxels"]))
     sizes = sizes_of(geometry, found)
     kernel = case["kernel"]
     x = torch.randn(sizes["items"], inputs)
@@ -154,22 +155,23 @@ def layer(case: dict[str, Any]) -> Work:
 
 
 def relation(case: dict[str, Any]) -> Work:
-    kind, geometry, coordinates = case["kind"], geometry_of(case), coordinates_of(case)
-    sizes = sizes_of(geometry, relate(kind, geometry, coordinates))
-    return Work(lambda: relate(kind, geometry, coordinates), **sizes)
+    kind, geometry = case["kind"], geometry_of(case)
+    runs = [partial(relate, kind, geometry, coordinates_of(case, frame)) for frame in frames_of(case["voxels"])]
+    return Work(in_turn(runs), **sizes_of(geometry, runs[0]()))
 
 
 def voxelize(case: dict[str, Any]) -> Work:
     """A sparse tensor of the points' voxels with the means of their features."""
-    points = torch.from_numpy(scan_points(case["voxels"])[:, :4].copy())
+    frames = [torch.from_numpy(scan_points(frame)[:, :4].copy()) for frame in frames_of(case["voxels"])]
     size = scan_voxel_size(case["voxels"])
 
-    def run() -> SparseTensor:
+    def run(points: torch.Tensor) -> SparseTensor:
         coords = nn.functional.pad(torch.floor(points[:, :3] / size).int(), (1, 0))  # of batch 0
         average = ME.SparseTensorQuantizationMode.UNWEIGHTED_AVERAGE
         return SparseTensor(points, coords, quantization_mode=average, coordinate_manager=new_manager())
 
-    return Work(run, items=len(points), output_rows=len(run()), edges=0)
+    runs = [partial(run, points) for points in frames]
+    return Work(in_turn(runs), items=len(frames[0]), output_rows=len(runs[0]()), edges=0)
 
 
 class Minkowski:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import resource
@@ -23,6 +24,12 @@ class Work:
     items: int
     output_rows: int
     edges: int
+
+
+def in_turn(runs: list[Callable[[], Any]]) -> Callable[[], Any]:
+    """One that does the next of some runs each time: of a stream's frames."""
+    turns = itertools.cycle(runs)
+    return lambda: next(turns)()
 
 
 Makers = dict[str, Callable[[dict[str, Any]], Work]]

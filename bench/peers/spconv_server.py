@@ -9,6 +9,7 @@ is its convolution, not Python.
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import Any, Callable
 
 from torch_peer import serve_peer
@@ -17,16 +18,17 @@ from torch_peer import serve_peer
 import spconv
 import torch
 from minkunet import MinkUNet18
-from serving import Refused, Work
+from serving import Refused, Work, in_turn
 from spconv.core import ConvAlgo
 from spconv.pytorch import SparseConvTensor, ops
 from spconv.pytorch import functional as Fsp
 from spconv.pytorch.utils import PointToVoxel
 from spconv_networks import CenterPointEncoder, Spconv
-from voxel_sets import VoxelSet, scan_points, scan_voxel_size, voxel_set
+from voxel_sets import VoxelSet, frames_of, scan_points, scan_voxel_size, voxel_set
 
 Run = Callable[[], Any]
 ONES = [1, 1, 1]
+MOST_CELLS = 2**31  # it counts them in 32 bits
 
 
 def pairs_of(case: dict[str, Any], kind: str, voxels: VoxelSet) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -81,13 +83,14 @@ def layer(case: dict[str, Any]) -> Work:
 
 
 def relation(case: dict[str, Any]) -> Work:
-    kind, voxels = case["kind"], voxel_set(case["voxels"])
+    kind = case["kind"]
     if kind in ("inverse", "generative"):
         raise Refused(f"spconv looks nothing up for {kind} convolutions")
-    coords, pairs, counts = pairs_of(case, kind, voxels)
-    rows = len(voxels.coords)
+    frames = [voxel_set(frame) for frame in frames_of(case["voxels"])]
+    coords, pairs, counts = pairs_of(case, kind, frames[0])
+    rows = len(frames[0].coords)
     return Work(
-        lambda: pairs_of(case, kind, voxels),
+        in_turn([partial(pairs_of, case, kind, voxels) for voxels in frames]),
         items=rows,
         output_rows=len(coords),
         edges=edge_count(kind, rows, pairs, counts),
@@ -96,17 +99,27 @@ def relation(case: dict[str, Any]) -> Work:
 
 def voxelize(case: dict[str, Any]) -> Work:
     """PointToVoxel with room for every voxel and 5 points in each, then the mean: what a detector's input takes."""
-    points = torch.from_numpy(scan_points(case["voxels"])[:, :4].copy())
+    frames = [torch.from_numpy(scan_points(frame)[:, :4].copy()) for frame in frames_of(case["voxels"])]
     size = scan_voxel_size(case["voxels"])
-    low = (points[:, :3].min(0).values / size).floor() * size - size
-    high = (points[:, :3].max(0).values / size).floor() * size + 2 * size
-    generator = PointToVoxel([size] * 3, [*low.tolist(), *high.tolist()], 4, len(points), 5)
 
-    def run() -> torch.Tensor:
+    @cache  # frames that are mirrored share a grid, which may take gigabytes
+    def generator_over(*corners: float) -> PointToVoxel:
+        return PointToVoxel([size] * 3, corners, 4, len(frames[0]), 5)
+
+    def generator_of(points: torch.Tensor) -> PointToVoxel:
+        low = (points[:, :3].min(0).values / size).floor() * size - size
+        high = (points[:, :3].max(0).values / size).floor() * size + 2 * size
+        cells = float(((high - low) / size).prod())
+        if cells > MOST_CELLS:
+            raise Refused(f"spconv's PointToVoxel keeps 4 bytes of each of the grid's {cells:.1e} cells")
+        return generator_over(*low.tolist(), *high.tolist())
+
+    def run(generator: PointToVoxel, points: torch.Tensor) -> torch.Tensor:
         voxels, _, counts = generator(points)
         return voxels.sum(1) / counts.view(-1, 1)
 
-    return Work(run, items=len(points), output_rows=len(run()), edges=0)
+    runs = [partial(run, generator_of(points), points) for points in frames]
+    return Work(in_turn(runs), items=len(frames[0]), output_rows=len(runs[0]()), edges=0)
 
 
 def network(case: dict[str, Any]) -> Work:

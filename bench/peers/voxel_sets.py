@@ -14,11 +14,13 @@ from spconv.pytorch import ops
 SHARED = Path(os.environ.get("LATTICE_SHARED_DIR") or Path(__file__).resolve().parents[2] / "../shared")
 SCANS = {  # file, columns, size of a voxel in metres
     "kitti": ("kitti_000008.bin", 4, 0.05),
+    "lidar": ("nuscenes_lidar_top.bin", 5, 0.05),
     "scannet": ("scannet_scene0000.bin", 6, 0.05),
     "scannet_2cm": ("scannet_scene0000.bin", 6, 0.02),
     "sweeps": ("nuscenes_10_sweeps.bin", 5, 0.1),
 }
 DETECTOR_EXTENT = [1440, 1440, 41]
+FRAMES = 8
 # A set without an extent gets one that is a multiple of this: then spconv's k2 s2 is floor(c / 2) on all levels.
 EXTENT_UNIT = 64
 
@@ -29,13 +31,36 @@ class VoxelSet:
     shape: list[int]
 
 
+def frames_of(name: str) -> list[str]:
+    """The names of a set's frames, as in kitti@5.d4."""
+    scan, *steps = name.split(".")
+    return [".".join([f"{scan}@{frame}", *steps]) for frame in range(FRAMES)]
+
+
+def split_frame(scan: str) -> tuple[str, int]:
+    base, _, frame = scan.partition("@")
+    return base, int(frame or 0)
+
+
+def mirror(frame: int, far: np.ndarray, rows: np.ndarray, x: int) -> None:
+    """Mirrors columns x and x + 1 of the rows, each with its range's ends summed up in `far`, and exchanges them."""
+    for axis in range(2):
+        if frame >> axis & 1:
+            rows[:, x + axis] = far[axis] - rows[:, x + axis]
+    if frame & 4:
+        rows[:, [x, x + 1]] = rows[:, [x + 1, x]]
+
+
 def scan_points(scan: str) -> np.ndarray:
-    file, columns, _ = SCANS[scan]
-    return np.fromfile(SHARED / "scans" / file, dtype="<f4").reshape(-1, columns)
+    base, frame = split_frame(scan)
+    file, columns, _ = SCANS[base]
+    points = np.fromfile(SHARED / "scans" / file, dtype="<f4").reshape(-1, columns)
+    mirror(frame, points[:, :2].min(axis=0) + points[:, :2].max(axis=0), points, 0)
+    return points
 
 
 def scan_voxel_size(scan: str) -> float:
-    return SCANS[scan][2]
+    return SCANS[split_frame(scan)[0]][2]
 
 
 def first_appearances(coords: np.ndarray) -> np.ndarray:
@@ -52,9 +77,11 @@ def with_own_shape(coords: np.ndarray) -> VoxelSet:
 
 
 def scan_voxels(scan: str) -> VoxelSet:
-    if scan == "centerpoint":
+    base, frame = split_frame(scan)
+    if base == "centerpoint":
         voxels = np.fromfile(SHARED / "scans" / "nuscenes_voxels_bxyz.i32", dtype="<i4").reshape(-1, 4)
-        return VoxelSet(torch.from_numpy(voxels.copy()), DETECTOR_EXTENT)
+        mirror(frame, np.array(DETECTOR_EXTENT[:2], dtype=np.int32) - 1, voxels, 1)  # of a square
+        return VoxelSet(torch.from_numpy(voxels), DETECTOR_EXTENT)
     places = np.floor(scan_points(scan)[:, :3] / np.float32(scan_voxel_size(scan))).astype(np.int64)
     coords = first_appearances(places)
     return with_own_shape(coords - coords.min(axis=0))
