@@ -5,21 +5,28 @@
 #include <bit>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <type_traits>
 
 #include "coord_index.h"
 #include "distinct_coords.h"
+#include "held_places.h"
 #include "transpose.h"
 
 // A scan's blocks stand near one another: a bitmap over the set's ranges takes a few bytes a row. Setting the bits
-// sorts the blocks, and counting those below a bit gives its block's number, without a comparison or a guess. Sets
-// whose ranges are large beside their rows number their blocks by hash and sort those.
+// sorts the blocks, and counting those below a bit gives its block's number, without a comparison or a guess. Where the
+// ranges are wide, as a whole turn of a LiDAR's, a bitmap numbers the columns first, and one over the heights of those
+// that hold something the blocks. Sets whose ranges are large even then number their blocks by hash and sort those.
 
 namespace lattice {
 namespace {
 
 using FourPlaces = uint32_t __attribute__((vector_size(16)));
 using FourCells = uint8_t __attribute__((vector_size(4)));
+
+// Beyond the first, a pass more over the rows takes less time than the bits; the second is 64 bytes of them, beside
+// which a row itself takes 16.
+constexpr uint64_t kFewPlacesARow = 16, kMostPlacesARow = 512;
 
 /// How coordinates lead to blocks, and blocks to themselves.
 struct OfCells {
@@ -80,11 +87,39 @@ void for_fours(std::span<const Coord> coords, const Visit& visit) {
 }
 
 template <typename Of>
+BlockNumbers room_for(size_t rows) {
+  BlockNumbers numbers;
+  numbers.of_row.resize(rows);
+  if (Of::kHasCells) numbers.cell_of_row.resize(rows);
+  return numbers;
+}
+
+/// Where what is known of rows goes; pointers of their own, so that they stay in registers.
+template <typename Of>
+class RowPlaces {
+ public:
+  explicit RowPlaces(BlockNumbers& numbers)
+      : of_row_(numbers.of_row.data()), cell_of_row_(numbers.cell_of_row.data()) {}
+  void store(size_t row, size_t count, FourPlaces places, const FourRows& rows) const noexcept {
+    std::memcpy(of_row_ + row, &places, count * sizeof(uint32_t));
+    if constexpr (Of::kHasCells) {
+      const FourCells cells = rows.cells();
+      std::memcpy(cell_of_row_ + row, &cells, count);
+    }
+  }
+
+ private:
+  uint32_t* of_row_;
+  uint8_t* cell_of_row_;
+};
+
+template <typename Of>
 Coord block_of(const Coord& c) {
   return {c.batch, Of::block(c.x), Of::block(c.y), Of::block(c.z)};
 }
 
-/// The ranges of a set's blocks; a place in them is a number, z running fastest.
+/// The ranges of a set's blocks. A column's place in them is a number, y running fastest; a block's place in its column
+/// is its height.
 template <typename Of>
 class Ranges {
  public:
@@ -97,105 +132,120 @@ class Ranges {
     z_ = size(low_.z, highest.z);
   }
 
-  /// How many places there are, or more than `most`.
-  uint64_t places(uint64_t most) const noexcept {
+  uint64_t heights() const noexcept { return z_; }
+  /// How many columns there are, or more than `most`, which is at most 2^32.
+  uint64_t columns(uint64_t most) const noexcept {
     uint64_t product = 1;
-    for (const uint64_t size : {batches_, x_, y_, z_}) {  // each at most 2^31
+    for (const uint64_t size : {batches_, x_, y_}) {  // each at most 2^31
       product *= size;
       if (product > most) break;
     }
     return product;
   }
-  /// Where there are at most 2^32 places.
-  FourPlaces places(const FourRows& rows) const noexcept {
-    const auto distance = [](int32_t from, Four to) {
-      return std::bit_cast<FourPlaces>(to) - static_cast<uint32_t>(from);
-    };
-    const auto x = static_cast<uint32_t>(x_), y = static_cast<uint32_t>(y_), z = static_cast<uint32_t>(z_);
-    return ((distance(low_.batch, rows.batch) * x + distance(low_.x, Of::block(rows.x))) * y +
-            distance(low_.y, Of::block(rows.y))) *
-               z +
-           distance(low_.z, Of::block(rows.z));
+  /// Where there are at most 2^32 columns.
+  FourPlaces columns_of(const FourRows& rows) const noexcept {
+    const auto x = static_cast<uint32_t>(x_), y = static_cast<uint32_t>(y_);
+    return (distance(low_.batch, rows.batch) * x + distance(low_.x, Of::block(rows.x))) * y +
+           distance(low_.y, Of::block(rows.y));
+  }
+  FourPlaces heights_of(const FourRows& rows) const noexcept { return distance(low_.z, Of::block(rows.z)); }
+  int32_t height_at(uint64_t place) const noexcept {
+    return static_cast<int32_t>(low_.z + static_cast<int64_t>(place));
   }
 
-  /// Adds the blocks of places, which must rise, to those that are there.
-  class Lister {
+  /// The columns at places that rise.
+  class Columns {
    public:
-    Lister(const Ranges& ranges, BlockNumbers& numbers) : ranges_(ranges), numbers_(numbers) {}
-    void add(uint64_t place) {
-      if (place - first_ >= ranges_.z_) enter(place / ranges_.z_);
-      numbers_.heights.push_back(static_cast<int32_t>(ranges_.low_.z + int64_t(place - first_)));
+    explicit Columns(const Ranges& ranges) : ranges_(ranges) {}
+    BlockColumn at(uint64_t place, size_t first_block) {
+      if (place - row_first_ >= ranges_.y_) {
+        const uint64_t row = place / ranges_.y_;
+        row_first_ = row * ranges_.y_;
+        at_.batch = static_cast<int32_t>(ranges_.low_.batch + static_cast<int64_t>(row / ranges_.x_));
+        at_.x = static_cast<int32_t>(ranges_.low_.x + static_cast<int64_t>(row % ranges_.x_));
+      }
+      at_.y = static_cast<int32_t>(ranges_.low_.y + static_cast<int64_t>(place - row_first_));
+      at_.first_block = static_cast<int32_t>(first_block);
+      return at_;
     }
 
    private:
-    void enter(uint64_t column) {
-      first_ = column * ranges_.z_;
-      if (column - row_first_ >= ranges_.y_) {
-        const uint64_t row = column / ranges_.y_;
-        row_first_ = row * ranges_.y_;
-        at_.batch = static_cast<int32_t>(ranges_.low_.batch + int64_t(row / ranges_.x_));
-        at_.x = static_cast<int32_t>(ranges_.low_.x + int64_t(row % ranges_.x_));
-      }
-      at_.y = static_cast<int32_t>(ranges_.low_.y + int64_t(column - row_first_));
-      at_.first_block = static_cast<int32_t>(numbers_.heights.size());
-      numbers_.columns.push_back(at_);
-    }
-
     const Ranges& ranges_;
-    BlockNumbers& numbers_;
-    // The first place of the column at hand, and the first column of its x; at first far from any.
-    uint64_t first_ = uint64_t{1} << 63, row_first_ = uint64_t{1} << 63;
+    uint64_t row_first_ = uint64_t{1} << 63;  // the first place of the x at hand; at first far from any
     BlockColumn at_ = {};
   };
 
  private:
+  static FourPlaces distance(int32_t from, Four to) noexcept {
+    return std::bit_cast<FourPlaces>(to) - static_cast<uint32_t>(from);
+  }
+
   Coord low_;
   uint64_t batches_ = 0, x_ = 0, y_ = 0, z_ = 0;
 };
 
-constexpr size_t kWordsAtOnce = 4;  // of which a bitmap has a multiple
-
-/// Turns words of bits into blocks; how many blocks stand before each word that has some.
-template <typename Of>
-PooledVector<uint32_t> list_blocks(std::span<const uint64_t> held, const Ranges<Of>& ranges, BlockNumbers& numbers) {
-  PooledVector<uint32_t> before(held.size());
-  typename Ranges<Of>::Lister lister(ranges, numbers);
-  for (size_t first = 0; first < held.size(); first += kWordsAtOnce) {
-    const uint64_t* const words = &held[first];
-    if ((words[0] | words[1] | words[2] | words[3]) == 0) continue;  // as most are
-    for (size_t word = first; word < first + kWordsAtOnce; ++word) {
-      before[word] = static_cast<uint32_t>(numbers.heights.size());
-      for (uint64_t rest = held[word]; rest != 0; rest &= rest - 1) {
-        lister.add(word * 64 + static_cast<uint64_t>(std::countr_zero(rest)));
-      }
+/// Numbers blocks by their places, of `heights` a column, and the rows whose places stand in numbers.of_row. Calls
+/// enter(column) for each that holds something, before its first block's height is added.
+template <typename Of, typename Enter>
+void number_by_place(HeldPlaces& places, const Ranges<Of>& ranges, BlockNumbers& numbers, const Enter& enter) {
+  const uint64_t heights = ranges.heights();
+  uint64_t first = uint64_t{1} << 63;  // the first place of the column at hand; at first far from any
+  places.number([&](uint64_t place) {
+    if (place - first >= heights) {
+      const uint64_t column = place / heights;
+      first = column * heights;
+      enter(column);
     }
-  }
-  return before;
+    numbers.heights.push_back(ranges.height_at(place - first));
+  });
+  number_rows<Of>(numbers, [&](uint32_t place) { return places.number_of(place); });
 }
 
+/// Where the ranges' blocks are no more than a few a row.
 template <typename Of>
-BlockNumbers number_by_bitmap(std::span<const Coord> coords, const Ranges<Of>& ranges, uint64_t places) {
-  BlockNumbers numbers;
-  numbers.of_row.resize(coords.size());
-  if (Of::kHasCells) numbers.cell_of_row.resize(coords.size());
-  PooledVector<uint64_t> held((places / 64 / kWordsAtOnce + 1) * kWordsAtOnce, 0);
-  for_fours(coords, [&, of_row = numbers.of_row.data(), cell_of_row = numbers.cell_of_row.data(), bits = held.data()](
-                        size_t first, auto count, const FourRows& rows) {
-    const FourPlaces places_of_rows = ranges.places(rows);
-    std::memcpy(of_row + first, &places_of_rows, count * sizeof(uint32_t));
-    if constexpr (Of::kHasCells) {
-      const FourCells cells = rows.cells();
-      std::memcpy(cell_of_row + first, &cells, count);
-    }
-    for (size_t i = 0; i < 4; ++i) {
-      const uint32_t place = places_of_rows[i];
-      bits[place >> 6] |= uint64_t{1} << (place & 63);
-    }
+BlockNumbers number_by_ranges(std::span<const Coord> coords, const Ranges<Of>& ranges, uint64_t columns) {
+  BlockNumbers numbers = room_for<Of>(coords.size());
+  HeldPlaces places(columns * ranges.heights());
+  for_fours(coords, [&, to = RowPlaces<Of>(numbers), bits = places.bits()](size_t row, auto count,
+                                                                           const FourRows& rows) {
+    const FourPlaces at = ranges.columns_of(rows) * static_cast<uint32_t>(ranges.heights()) + ranges.heights_of(rows);
+    to.store(row, count, at, rows);
+    for (size_t i = 0; i < 4; ++i) HeldPlaces::add(bits, at[i]);
   });
-  const PooledVector<uint32_t> before = list_blocks(held, ranges, numbers);
-  number_rows<Of>(numbers, [&](uint32_t place) {
-    const uint64_t below = held[place >> 6] & ((uint64_t{1} << (place & 63)) - 1);
-    return before[place >> 6] + static_cast<uint32_t>(std::popcount(below));
+  typename Ranges<Of>::Columns columns_at(ranges);
+  number_by_place<Of>(places, ranges, numbers, [&](uint64_t column) {
+    numbers.columns.push_back(columns_at.at(column, numbers.heights.size()));
+  });
+  return numbers;
+}
+
+/// The columns first, then the blocks of those that hold something: a scan fills few of its ranges' columns. None where
+/// these have more than `most` places.
+template <typename Of>
+std::optional<BlockNumbers> number_by_columns(std::span<const Coord> coords, const Ranges<Of>& ranges, uint64_t columns,
+                                              uint64_t most) {
+  BlockNumbers numbers = room_for<Of>(coords.size());
+  PooledVector<uint32_t> heights(coords.size());
+  HeldPlaces held_columns(columns);
+  for_fours(coords, [&, to = RowPlaces<Of>(numbers), heights_to = heights.data(), bits = held_columns.bits()](
+                        size_t row, auto count, const FourRows& rows) {
+    const FourPlaces at = ranges.columns_of(rows), heights_at = ranges.heights_of(rows);
+    to.store(row, count, at, rows);
+    std::memcpy(heights_to + row, &heights_at, count * sizeof(uint32_t));
+    for (size_t i = 0; i < 4; ++i) HeldPlaces::add(bits, at[i]);
+  });
+  typename Ranges<Of>::Columns columns_at(ranges);
+  held_columns.number([&](uint64_t column) { numbers.columns.push_back(columns_at.at(column, 0)); });
+  const uint64_t places_held = numbers.columns.size() * ranges.heights();
+  if (places_held > most) return std::nullopt;
+  HeldPlaces places(places_held);
+  const auto column_heights = static_cast<uint32_t>(ranges.heights());
+  for (size_t row = 0; auto& place : numbers.of_row) {
+    place = held_columns.number_of(place) * column_heights + heights[row++];
+    HeldPlaces::add(places.bits(), place);
+  }
+  number_by_place<Of>(places, ranges, numbers, [&](uint64_t column) {
+    numbers.columns[column].first_block = static_cast<int32_t>(numbers.heights.size());
   });
   return numbers;
 }
@@ -233,11 +283,16 @@ BlockNumbers number_by_hash(std::span<const Coord> coords) {
 template <typename Of>
 BlockNumbers number(std::span<const Coord> coords, const CoordBounds& bounds) {
   if (coords.empty()) return {};
-  // At most 64 bytes of bits a row, beside which rows themselves take 16.
-  const uint64_t most = std::min<uint64_t>(coords.size() * 512 + 4096, uint64_t{1} << 32);
+  const auto at_most = [&](uint64_t places_a_row) {
+    return std::min<uint64_t>(coords.size() * places_a_row + 4096, uint64_t{1} << 32);
+  };
   const Ranges<Of> ranges(bounds);
-  const uint64_t places = ranges.places(most);
-  return places <= most ? number_by_bitmap(coords, ranges, places) : number_by_hash<Of>(coords);
+  const uint64_t few = at_most(kFewPlacesARow), most = at_most(kMostPlacesARow), columns = ranges.columns(most);
+  if (columns * ranges.heights() <= few) return number_by_ranges(coords, ranges, columns);
+  if (columns <= most) {
+    if (auto numbers = number_by_columns(coords, ranges, columns, most)) return *std::move(numbers);
+  }
+  return number_by_hash<Of>(coords);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "coord_index.h"
@@ -21,16 +22,20 @@ Coord block_of(const Coord& c) {
   return {c.batch, c.x >> 2, c.y >> 2, c.z >> 2};
 }
 
-/// Sets near together, whose blocks fit a bitmap, and far apart, whose blocks are numbered by hash.
+/// Sets near together, whose blocks fit a bitmap; wide ones, whose columns do; and those that are far apart, or whose
+/// columns are high, so that blocks are numbered by hash.
 std::vector<std::vector<Coord>> sets() {
   Random random(7);
   std::vector<std::vector<Coord>> sets = {{}, {{0, -5, 3, std::numeric_limits<int32_t>::max()}}};
-  for (const uint64_t span : {uint64_t{9}, uint64_t{70}, uint64_t{1000}, uint64_t{1} << 20, uint64_t{1} << 32}) {
+  const auto draw = [&](int span_bits) {
+    const uint64_t span = uint64_t{1} << span_bits;
+    const int64_t low = span_bits == 32 ? std::numeric_limits<int32_t>::min() : -static_cast<int64_t>(span) / 3;
+    return static_cast<int32_t>(low + static_cast<int64_t>(random.next() % span));
+  };
+  for (const auto& [wide, high] :
+       std::vector<std::pair<int, int>>{{3, 3}, {6, 6}, {10, 4}, {10, 10}, {3, 10}, {3, 20}, {20, 3}, {32, 32}}) {
     std::vector<Coord>& coords = sets.emplace_back(2000 + sets.size());
-    const int64_t low =
-        span == uint64_t{1} << 32 ? std::numeric_limits<int32_t>::min() : -static_cast<int64_t>(span) / 3;
-    const auto draw = [&] { return static_cast<int32_t>(low + static_cast<int64_t>(random.next() % span)); };
-    for (Coord& c : coords) c = {static_cast<int32_t>(random.next() % 3), draw(), draw(), draw()};
+    for (Coord& c : coords) c = {static_cast<int32_t>(random.next() % 3), draw(wide), draw(wide), draw(high)};
   }
   return sets;
 }

@@ -2,7 +2,7 @@
 #   cmake -DROOT=<project> -P layers.cmake
 # One line a layer, from low to high: patterns of paths below include/lattice, src, cli and bench.
 set(LAYERS
-  "lattice/(error|dtype|memory_pool).h|^(fail|sanitizers|transpose).h|^(error|dtype|memory_pool).cpp"
+  "lattice/(error|dtype|memory_pool).h|^(fail|sanitizers|transpose|held_places).h|^(error|dtype|memory_pool).cpp"
   "lattice/tensor.h|lattice/random.h|^tensor.cpp"
   "lattice/coords.h|lattice/points.h|lattice/picture.h|^coords.cpp|^points.cpp|^coord_index|^block_numbers|^block_lookup|^distinct_coords"
   "lattice/conv_geometry.h|^conv_geometry.cpp"
