@@ -1,17 +1,15 @@
 #include "block_numbers.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cstring>
 #include <numeric>
 #include <optional>
-#include <type_traits>
 
 #include "coord_index.h"
 #include "distinct_coords.h"
+#include "four_rows.h"
 #include "held_places.h"
-#include "transpose.h"
 
 // A scan's blocks stand near one another: a bitmap over the set's ranges takes a few bytes a row. Setting the bits
 // sorts the blocks, and counting those below a bit gives its block's number, without a comparison or a guess. Where the
@@ -51,39 +49,16 @@ void number_rows(BlockNumbers& numbers, const NumberOf& number_of) {
   }
 }
 
-/// Four rows, by axis.
-struct FourRows {
-  Four batch, x, y, z;
-
-  static FourRows at(const Coord* rows) noexcept {
-    const auto lanes = [rows](int row) { return std::bit_cast<Four>(rows[row]); };
-    const auto [batch, x, y, z] = transposed(lanes(0), lanes(1), lanes(2), lanes(3));
-    return {batch, x, y, z};
-  }
-  FourCells cells() const noexcept {
-    constexpr int32_t kWithin = Block::kSide - 1;
-    const Four cells = (x & kWithin) << 2 * Block::kSideBits | (y & kWithin) << Block::kSideBits | (z & kWithin);
-    // Of 32 bits each the lowest byte, which a compiler does not see in a conversion.
-    using Bytes = uint8_t __attribute__((vector_size(16)));
-    const auto bytes = std::bit_cast<Bytes>(cells);
-    constexpr int kLow = std::endian::native == std::endian::little ? 0 : 3;
-    return __builtin_shufflevector(bytes, bytes, kLow, kLow + 4, kLow + 8, kLow + 12);
-  }
-};
-
-/// Calls visit(first row, count, rows) for four rows after the other, a count that a compiler knows; the last ones may
-/// be less, and repeated.
-template <typename Visit>
-void for_fours(std::span<const Coord> coords, const Visit& visit) {
-  size_t row = 0;
-  for (; row + 4 <= coords.size(); row += 4) {
-    visit(row, std::integral_constant<size_t, 4>(), FourRows::at(&coords[row]));
-  }
-  if (row == coords.size()) return;
-  std::array<Coord, 4> rest;
-  rest.fill(coords.back());
-  std::copy(coords.begin() + static_cast<std::ptrdiff_t>(row), coords.end(), rest.begin());
-  visit(row, coords.size() - row, FourRows::at(rest.data()));
+/// The cells of rows in their blocks.
+FourCells cells_of(const FourRows& rows) noexcept {
+  constexpr int32_t kWithin = Block::kSide - 1;
+  const Four cells =
+      (rows.x & kWithin) << 2 * Block::kSideBits | (rows.y & kWithin) << Block::kSideBits | (rows.z & kWithin);
+  // Of 32 bits each the lowest byte, which a compiler does not see in a conversion.
+  using Bytes = uint8_t __attribute__((vector_size(16)));
+  const auto bytes = std::bit_cast<Bytes>(cells);
+  constexpr int kLow = std::endian::native == std::endian::little ? 0 : 3;
+  return __builtin_shufflevector(bytes, bytes, kLow, kLow + 4, kLow + 8, kLow + 12);
 }
 
 template <typename Of>
@@ -103,7 +78,7 @@ class RowPlaces {
   void store(size_t row, size_t count, FourPlaces places, const FourRows& rows) const noexcept {
     std::memcpy(of_row_ + row, &places, count * sizeof(uint32_t));
     if constexpr (Of::kHasCells) {
-      const FourCells cells = rows.cells();
+      const FourCells cells = cells_of(rows);
       std::memcpy(cell_of_row_ + row, &cells, count);
     }
   }
@@ -252,15 +227,15 @@ std::optional<BlockNumbers> number_by_columns(std::span<const Coord> coords, con
 
 template <typename Of>
 BlockNumbers number_by_hash(std::span<const Coord> coords) {
-  BlockNumbers numbers;
-  numbers.of_row.reserve(coords.size());
-  DistinctCoords distinct(static_cast<int64_t>(coords.size()));
-  if (Of::kHasCells) numbers.cell_of_row.reserve(coords.size());
-  for (const Coord& c : coords) {
-    numbers.of_row.push_back(static_cast<uint32_t>(distinct.add(block_of<Of>(c))));
-    if (Of::kHasCells) numbers.cell_of_row.push_back(static_cast<uint8_t>(Block::cell(c.x, c.y, c.z)));
+  BlockNumbers numbers = room_for<Of>(coords.size());
+  PooledVector<Coord> block_of_row(coords.size());
+  for (size_t row = 0; row < coords.size(); ++row) {
+    const Coord& c = coords[row];
+    block_of_row[row] = block_of<Of>(c);
+    if (Of::kHasCells) numbers.cell_of_row[row] = static_cast<uint8_t>(Block::cell(c.x, c.y, c.z));
   }
-  const PooledVector<Coord> blocks = distinct.take();
+  const DistinctRows distinct = DistinctRows::of(block_of_row);
+  const PooledVector<Coord> blocks = distinct.distinct_coords(block_of_row);
   PooledVector<uint32_t> sorted(blocks.size()), number(blocks.size());
   std::iota(sorted.begin(), sorted.end(), 0U);
   std::sort(sorted.begin(), sorted.end(), [&](uint32_t a, uint32_t b) { return blocks[a] < blocks[b]; });
@@ -276,6 +251,7 @@ BlockNumbers number_by_hash(std::span<const Coord> coords) {
     number[at] = next;
     numbers.heights.push_back(block.z);
   }
+  std::copy(distinct.number_of_row.begin(), distinct.number_of_row.end(), numbers.of_row.begin());
   number_rows<Of>(numbers, [&](uint32_t at) { return number[at]; });
   return numbers;
 }

@@ -1,18 +1,52 @@
 #include "distinct_coords.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <cstring>
 #include <limits>
 #include <ranges>
 #include <utility>
 
-#include "coord_index.h"
 #include "fail.h"
+#include "four_rows.h"
 
 namespace lattice {
 namespace {
 
 constexpr uint64_t kLeastSlots = 64;
+
+// How far ahead of its use a row's slot is fetched.
+constexpr int32_t kRowsAhead = 16;
+
+/// Four slots a row or more where the table then stays in the second-level cache, else two.
+int bits_for_rows(size_t rows) {
+  constexpr int kBitsInCache = 18;  // 1 MiB
+  const int bits = static_cast<int>(std::bit_width(rows)) + 1;
+  return bits < kBitsInCache ? bits + 1 : bits;
+}
+
+/// Where the table of each row is looked into first; kRowsAhead more, for fetching.
+PooledVector<uint32_t> slots_of(std::span<const Coord> coords, int bits) {
+  using Hashes = uint32_t __attribute__((vector_size(16)));
+  PooledVector<uint32_t> slots(coords.size() + kRowsAhead);
+  for_fours(coords, [shift = 32 - bits, to = slots.data()](size_t row, auto count, const FourRows& rows) {
+    // Primes near 2^32 over the golden ratio and others.
+    Hashes hashes = std::bit_cast<Hashes>(rows.x) * 0x9E3779B1U + std::bit_cast<Hashes>(rows.y) * 0x85EBCA77U +
+                    std::bit_cast<Hashes>(rows.z) * 0xC2B2AE3DU + std::bit_cast<Hashes>(rows.batch) * 0x27D4EB2FU;
+    hashes = (hashes ^ hashes >> 15) * 0x9E3779B1U;  // spreads all over the upper bits, which choose the slot
+    hashes >>= shift;
+    std::memcpy(to + row, &hashes, count * sizeof(uint32_t));
+  });
+  return slots;
+}
+
+/// In one comparison.
+bool are_same(const Coord& a, const Coord& b) {
+  using Halves = std::array<uint64_t, 2>;
+  const auto in_a = std::bit_cast<Halves>(a), in_b = std::bit_cast<Halves>(b);
+  return ((in_a[0] ^ in_b[0]) | (in_a[1] ^ in_b[1])) == 0;
+}
 
 int bits_for_slots(uint64_t slots) {
   return static_cast<int>(std::bit_width(std::max(kLeastSlots, slots)));
@@ -50,41 +84,44 @@ void DistinctCoords::resize(int bits) {
   }
 }
 
-DistinctRows DistinctRows::of(std::span<const Coord> coords, const CoordBounds& bounds) {
-  BlockNumbers blocks = BlockNumbers::of(coords, bounds);
-  PooledVector<uint32_t> rank(blocks.heights.size());  // by block: how many places stand before it
-  uint32_t places = 0;
-  for (size_t block = 0; block < rank.size(); ++block) {
-    rank[block] = places;
-    places += static_cast<uint32_t>(std::popcount(blocks.cells[block]));
-  }
+DistinctRows DistinctRows::of(std::span<const Coord> coords) {
   DistinctRows rows = {.number_of_row = PooledVector<int32_t>(coords.size()),
-                       .first_row = PooledVector<int32_t>(places + 1),
-                       .repeated = PooledVector<int32_t>(coords.size() - places + 1),
-                       .blocks = std::move(blocks)};
-  PooledVector<int32_t> number_of_place(places, -1);
+                       .first_row = PooledVector<int32_t>(coords.size() + 1),
+                       .repeated = PooledVector<int32_t>(coords.size() + 1)};
+  // By slot, the first row of a coordinate, -1 where free. Whether a coordinate is a new one cannot be foreseen, so
+  // nothing branches on it; a branch on collisions alone, which are few, is foreseen mostly.
+  const int bits = bits_for_rows(coords.size());
+  PooledVector<int32_t> table(size_t{1} << bits, -1);
+  const PooledVector<uint32_t> slots = slots_of(coords, bits);
   // Pointers of their own, so that they stay in registers.
-  const uint64_t* const cells = rows.blocks.cells.data();
-  const uint32_t* const block_of_row = rows.blocks.of_row.data();
-  const uint8_t* const cell_of_row = rows.blocks.cell_of_row.data();
+  int32_t* const by_slot = table.data();
+  const uint32_t* const slot_of_row = slots.data();
+  const Coord* const all = coords.data();
   int32_t *const number_of_row = rows.number_of_row.data(), *const first_row = rows.first_row.data(),
                  *const repeated = rows.repeated.data();
+  const uint32_t last_slot = static_cast<uint32_t>(table.size() - 1);
   const auto count = static_cast<int32_t>(coords.size());
   int32_t distinct = 0;
   for (int32_t row = 0; row < count; ++row) {
-    const uint32_t block = block_of_row[row];
-    const uint64_t below = cells[block] & ((uint64_t{1} << cell_of_row[row]) - 1);
-    int32_t& known = number_of_place[rank[block] + static_cast<uint32_t>(std::popcount(below))];
+    __builtin_prefetch(by_slot + slot_of_row[row + kRowsAhead], 1);
+    uint32_t slot = slot_of_row[row];
+    int32_t is_new = by_slot[slot] >> 31;  // or 0; true is -1
+    int32_t first = (row & is_new) | (by_slot[slot] & ~is_new);
+    while (!are_same(all[first], all[row])) {
+      slot = (slot + 1) & last_slot;
+      is_new = by_slot[slot] >> 31;
+      first = (row & is_new) | (by_slot[slot] & ~is_new);
+    }
+    by_slot[slot] = first;
     // Written in any case, behind what was found so far.
     first_row[distinct] = row;
     repeated[row - distinct] = row;
-    const bool is_new = known < 0;
-    known = is_new ? distinct : known;
-    distinct += is_new ? 1 : 0;
-    number_of_row[row] = known;
+    number_of_row[row] = (distinct & is_new) | (first & ~is_new);
+    distinct -= is_new;
   }
-  rows.first_row.pop_back();
-  rows.repeated.pop_back();
+  rows.first_row.resize(static_cast<size_t>(distinct));
+  rows.repeated.resize(static_cast<size_t>(count - distinct));
+  for (const int32_t row : rows.repeated) number_of_row[row] = number_of_row[number_of_row[row]];
   return rows;
 }
 
@@ -92,23 +129,6 @@ PooledVector<Coord> DistinctRows::distinct_coords(std::span<const Coord> coords)
   const auto coord_of = [&](int32_t row) -> const Coord& { return coords[static_cast<size_t>(row)]; };
   const auto distinct = first_row | std::views::transform(coord_of);
   return {distinct.begin(), distinct.end()};
-}
-
-BlockNumbers DistinctRows::take_distinct_blocks() {
-  PooledVector<uint32_t> of_row(first_row.size());
-  PooledVector<uint8_t> cell_of_row(first_row.size());
-  // By pointers of this function's own: for all that a compiler knows, a byte that is stored may change the vectors'.
-  const uint32_t* const from = blocks.of_row.data();
-  const uint8_t* const cell_from = blocks.cell_of_row.data();
-  uint32_t* const to = of_row.data();
-  uint8_t* const cell_to = cell_of_row.data();
-  for (size_t number = 0; const int32_t row : first_row) {
-    to[number] = from[row];
-    cell_to[number++] = cell_from[row];
-  }
-  blocks.of_row = std::move(of_row);
-  blocks.cell_of_row = std::move(cell_of_row);
-  return std::move(blocks);
 }
 
 }  // namespace lattice

@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "block_numbers.h"
 #include "lattice/coords.h"
 
 namespace lattice {
@@ -45,20 +44,16 @@ class DistinctCoords {
   int shift_ = 0;                // 64 - bits of a slot
 };
 
-/// Which coordinates of many are the same. Distinct ones are numbered in order of first appearance. Whether a
-/// coordinate is a new one cannot be foreseen, so nothing here branches on it.
+/// Which coordinates of many are the same. Distinct ones are numbered in order of first appearance.
 struct DistinctRows {
   PooledVector<int32_t> number_of_row;
   PooledVector<int32_t> first_row;  // of each distinct coordinate
   PooledVector<int32_t> repeated;   // the other rows, rising
-  BlockNumbers blocks;              // of the rows
 
-  /// Of at most 2^31 - 1 coordinates within bounds.
-  static DistinctRows of(std::span<const Coord> coords, const CoordBounds& bounds);
+  /// Of at most 2^31 - 1 coordinates.
+  static DistinctRows of(std::span<const Coord> coords);
 
   PooledVector<Coord> distinct_coords(std::span<const Coord> coords) const;
-  /// What `blocks` are of the distinct coordinates.
-  BlockNumbers take_distinct_blocks();
 };
 
 /// Throws out_of_range where `count` coordinates leave no room for another, as a set holds at most 2^31 - 1.

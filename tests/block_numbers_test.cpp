@@ -10,13 +10,10 @@
 #include <vector>
 
 #include "coord_index.h"
-#include "distinct_coords.h"
 #include "lattice/random.h"
 
 namespace lattice {
 namespace {
-
-using ::testing::ElementsAreArray;
 
 Coord block_of(const Coord& c) {
   return {c.batch, c.x >> 2, c.y >> 2, c.z >> 2};
@@ -92,29 +89,6 @@ TEST(BlockNumbers, KnowTheirRowsBounds) {
     EXPECT_EQ(block_of(known.high), block_of(exact.high));
     EXPECT_EQ(known.low.batch, exact.low.batch);
     EXPECT_EQ(known.high.batch, exact.high.batch);
-  }
-}
-
-TEST(DistinctRows, NumberCoordinatesByFirstAppearance) {
-  for (const std::vector<Coord>& coords : sets()) {
-    DistinctRows rows = DistinctRows::of(coords, CoordBounds::of(coords));
-    DistinctCoords expected;
-    std::vector<int32_t> first, repeated;
-    ASSERT_EQ(rows.number_of_row.size(), coords.size());
-    for (size_t row = 0; row < coords.size(); ++row) {
-      const int32_t number = expected.add(coords[row]);
-      ASSERT_EQ(rows.number_of_row[row], number);
-      (static_cast<size_t>(number) == first.size() ? first : repeated).push_back(static_cast<int32_t>(row));
-    }
-    EXPECT_THAT(rows.first_row, ElementsAreArray(first));
-    EXPECT_THAT(rows.repeated, ElementsAreArray(repeated));
-    const PooledVector<Coord> distinct = rows.distinct_coords(coords);
-    EXPECT_EQ(distinct, expected.take());
-    std::vector<Coord> blocks(distinct.size());
-    std::transform(distinct.begin(), distinct.end(), blocks.begin(), block_of);
-    const BlockNumbers numbers = rows.take_distinct_blocks();
-    expect_numbers_of(blocks, numbers);
-    expect_cells_of({distinct.begin(), distinct.end()}, numbers);
   }
 }
 

@@ -10,7 +10,6 @@
 #include <tuple>
 #include <vector>
 
-#include "distinct_coords.h"
 #include "lattice/random.h"
 
 namespace lattice {
@@ -35,11 +34,13 @@ struct Shape {
   uint64_t span;
 };
 
-// Few rows and many; narrow ranges, and wide ones, whose blocks are found by hash.
+// Few rows and many; narrow ranges, wider ones, whose columns are few beside the rows, and those whose blocks are found
+// by hash.
 const Shape kShapes[] = {{0, 0, 1},
                          {1, 5, 1},
                          {200, -3, 6},
                          {3000, -10, 12},
+                         {3000, -500, 1000},
                          {3000, std::numeric_limits<int32_t>::min(), uint64_t{1} << 32},
                          {5000, -1000000, 2000000}};
 
@@ -75,24 +76,6 @@ TEST(CoordIndex, FindsTheFirstCopyAndNothingElse) {
     }
     EXPECT_EQ(index.find(0, int64_t{1} << 40, 0, 0), -1);
     EXPECT_EQ(index.find(-1, 0, 0, -(int64_t{1} << 40)), -1);
-  }
-}
-
-TEST(DistinctCoords, NumbersCoordinatesByFirstAppearance) {
-  Random random(3);
-  for (const auto& [rows, low, span] : kShapes) {
-    for (const int64_t expected_rows : {int64_t{0}, int64_t{100000}}) {
-      const std::vector<Coord> coords = random_coords(random, rows, low, span);
-      std::map<Coord, int32_t> places;
-      PooledVector<Coord> in_order;
-      DistinctCoords distinct(expected_rows);
-      for (const Coord& c : coords) {
-        const auto [place, is_new] = places.emplace(c, static_cast<int32_t>(in_order.size()));
-        if (is_new) in_order.push_back(c);
-        ASSERT_EQ(distinct.add(c), place->second);
-      }
-      EXPECT_EQ(distinct.take(), in_order);
-    }
   }
 }
 

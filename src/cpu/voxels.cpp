@@ -25,7 +25,6 @@ constexpr size_t kPointsAhead = 16;
 struct PointVoxels {
   std::span<const Coord> coords;
   PooledVector<int32_t> points = {};  // whose they are; empty where all points have one
-  CoordBounds bounds = {};
   int64_t dropped = 0, out_of_range = 0;
 };
 
@@ -64,10 +63,6 @@ PointVoxels find_voxels(const Tensor& points, const VoxelizeOptions& options, co
   const FoundVoxels found = kernels.find_voxels(search);
   const auto count = static_cast<size_t>(search.count - found.dropped - found.out_of_range);
   PointVoxels result = {.coords = {voxels, count}, .dropped = found.dropped, .out_of_range = found.out_of_range};
-  if (count > 0) {
-    result.bounds = {{found.low[0], found.low[1], found.low[2], found.low[3]},
-                     {found.high[0], found.high[1], found.high[2], found.high[3]}};
-  }
   const auto all = static_cast<size_t>(search.count);
   if (count < all) result.points = keep_found({voxels, all}, count);
   return result;
@@ -204,10 +199,9 @@ Voxels CpuBackend::voxelize(const Tensor& points, const Tensor& features, const 
   const std::optional<Triple> extent = grid_extent(options);
   Scratch scratch;
   const PointVoxels voxels = find_voxels(points, options, batch, extent, kernels_, scratch.take<Coord>(count));
-  DistinctRows rows = DistinctRows::of(voxels.coords, voxels.bounds);
+  DistinctRows rows = DistinctRows::of(voxels.coords);
   const int64_t beyond_voxels = options.most_voxels ? keep_first_voxels(*options.most_voxels, voxels.coords, rows) : 0;
-  NumberedCoords coords = {rows.distinct_coords(voxels.coords)};
-  if (beyond_voxels == 0) coords.blocks = rows.take_distinct_blocks();  // else some may hold nothing now
+  PooledVector<Coord> coords = rows.distinct_coords(voxels.coords);
   if (static_cast<int64_t>(voxels.coords.size()) < count) spread_over(count, voxels.points, rows);
   PointCounts counts = count_points(options.most_points.value_or(-1), rows);
   Tensor reduced = Tensor::empty(DType::f32, {static_cast<int64_t>(counts.of_voxel.size()), channels});

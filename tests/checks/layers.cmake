@@ -4,7 +4,7 @@
 set(LAYERS
   "lattice/(error|dtype|memory_pool).h|^(fail|sanitizers|transpose|held_places).h|^(error|dtype|memory_pool).cpp"
   "lattice/tensor.h|lattice/random.h|^tensor.cpp"
-  "lattice/coords.h|lattice/points.h|lattice/picture.h|^coords.cpp|^points.cpp|^coord_index|^block_numbers|^block_lookup|^distinct_coords"
+  "lattice/coords.h|lattice/points.h|lattice/picture.h|^coords.cpp|^points.cpp|^coord_index|^block_numbers|^block_lookup|^distinct_coords|^four_rows"
   "lattice/conv_geometry.h|^conv_geometry.cpp"
   "lattice/(sparse_tensor|relation|quantized_weight|conv_weight|epilogue|backend_kind|numerics).h|^(sparse_tensor|relation|quantized_weight|epilogue|numerics).cpp|^(activation|trilinear).h|^weight_rules.h"
   "lattice/(safetensors|npy|point_file).h|^io/"

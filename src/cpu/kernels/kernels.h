@@ -226,10 +226,9 @@ struct VoxelSearch {
   int32_t* voxels;
 };
 
-/// How many points have no voxel, and each axis' lowest and highest of those that there are.
+/// How many points have no voxel.
 struct FoundVoxels {
   int64_t dropped, out_of_range;
-  int32_t low[4], high[4];
 };
 
 /// Where the taps of an output fall that has a certain cell of its block, as far as they lie in eight blocks, two on

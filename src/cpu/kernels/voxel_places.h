@@ -3,7 +3,6 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include "cpu/kernels/kernels.h"
@@ -44,7 +43,7 @@ struct PointVectors {
   }
 };
 
-/// Where points lie along an axis, and what their voxels reach over.
+/// Where points lie along an axis.
 template <int Lanes>
 struct PointAxis {
   using Floats = typename PointVectors<Lanes>::Floats;
@@ -52,7 +51,6 @@ struct PointAxis {
 
   Floats origin = {}, voxel_size = {};
   Ints last = {};
-  Ints low = Ints{} + std::numeric_limits<int32_t>::max(), high = Ints{} + std::numeric_limits<int32_t>::min();
 
   static PointAxis of(const VoxelSearch& search, int axis) {
     return {.origin = Floats{} + search.origin[axis],
@@ -71,20 +69,12 @@ struct PointAxis {
     return truncated + (__builtin_convertvector(truncated, Floats) > fitting);  // true is -1
   }
   Ints in_range(Ints voxels) const { return (voxels >= 0) & (voxels <= last); }
-  void reach(Ints voxels, Ints found) {
-    const Ints for_low = found ? voxels : low, for_high = found ? voxels : high;
-    low = for_low < low ? for_low : low;
-    high = for_high > high ? for_high : high;
-  }
 };
 
-/// Of lanes; from memory of its own, so that those at hand stay in registers.
-template <int Lanes, typename Ints, typename Fold>
-int32_t fold(Ints lanes, const Fold& of_two) {
-  int32_t values[Lanes];
-  std::memcpy(values, &lanes, sizeof(lanes));
-  int32_t result = values[0];
-  for (int i = 1; i < Lanes; ++i) result = of_two(result, values[i]);
+template <int Lanes, typename Ints>
+int32_t sum(Ints lanes) {
+  int32_t result = 0;
+  for (int i = 0; i < Lanes; ++i) result += lanes[i];
   return result;
 }
 
@@ -96,8 +86,8 @@ FoundVoxels find_voxels_in(const VoxelSearch& search) {
   constexpr auto kAllLanes = std::make_integer_sequence<int, Lanes>();
   const float* const points = search.points;
   const bool has_batches = search.batches != nullptr;
-  PointAxis<Lanes> of_batches, x = PointAxis<Lanes>::of(search, 0), y = PointAxis<Lanes>::of(search, 1),
-                               z = PointAxis<Lanes>::of(search, 2);
+  const auto x = PointAxis<Lanes>::of(search, 0), y = PointAxis<Lanes>::of(search, 1),
+             z = PointAxis<Lanes>::of(search, 2);
   Ints dropped = {}, out_of_range = {};  // below 0
   float rest[3 * Lanes] = {};
   int32_t rest_batches[Lanes] = {}, rest_voxels[4 * Lanes];
@@ -132,22 +122,10 @@ FoundVoxels find_voxels_in(const VoxelSearch& search) {
     if (HasRange) found &= x.in_range(at_x) & y.in_range(at_y) & z.in_range(at_z);
     dropped += counts & ~fits;
     out_of_range += fits & ~found;
-    of_batches.reach(batches, found);
-    x.reach(at_x, found);
-    y.reach(at_y, found);
-    z.reach(at_z, found);
     Vectors::store_coords(to, batches | ~found, at_x, at_y, at_z, kAllLanes);  // true is -1
     if (left < Lanes) std::memcpy(search.voxels + point * 4, to, static_cast<size_t>(left) * 4 * sizeof(int32_t));
   }
-  const auto sum = [](int32_t a, int32_t b) { return a + b; };
-  const auto least = [](int32_t a, int32_t b) { return a < b ? a : b; };
-  const auto most = [](int32_t a, int32_t b) { return a > b ? a : b; };
-  return {.dropped = -fold<Lanes>(dropped, sum),
-          .out_of_range = -fold<Lanes>(out_of_range, sum),
-          .low = {fold<Lanes>(of_batches.low, least), fold<Lanes>(x.low, least), fold<Lanes>(y.low, least),
-                  fold<Lanes>(z.low, least)},
-          .high = {fold<Lanes>(of_batches.high, most), fold<Lanes>(x.high, most), fold<Lanes>(y.high, most),
-                   fold<Lanes>(z.high, most)}};
+  return {.dropped = -sum<Lanes>(dropped), .out_of_range = -sum<Lanes>(out_of_range)};
 }
 
 template <int Lanes>
