@@ -110,7 +110,7 @@ void CornerSearch::search_batch(EdgeSink& sink) {
   if (groups_ == 0) return;
   const TileWriter::Lists lists = sink.lists();
   if (stencil_.own_tap() >= 0) {
-    lists.add_own(stencil_.own_tap(), batch_.outputs[0].slot, first_position_, first_position_ + rows_);
+    lists.add_own(stencil_.own_tap(), first_slot_, first_position_, first_position_ + rows_);
   }
   find_edges_({.blocks_by_height = lookup_.blocks_by_height().data(),
                .source_cells = source_.block_cells().data(),
@@ -119,8 +119,10 @@ void CornerSearch::search_batch(EdgeSink& sink) {
                .box_x = stencil_.blocks()[0],
                .box_y = stencil_.blocks()[1],
                .one_block = table_.one_block(),
-               .outputs = batch_.outputs.data(),
-               .count = static_cast<int64_t>(groups_),
+               .blocks_of_outputs = batch_.outputs.data(),
+               .block_count = static_cast<int64_t>(groups_),
+               .cells = cells_.data() + first_position_,
+               .slot = first_slot_,
                .blocks = batch_.blocks.data(),
                .edges = batch_.edges.data(),
                .next = lists.next,

@@ -59,7 +59,7 @@ class CornerSearch {
 
  private:
   static constexpr size_t kMostGroups = 32;
-  static constexpr int64_t kMostRows = 256;
+  static constexpr int64_t kMostRows = EdgeSearch::kMostOutputs;
 
   /// What a thread keeps from tile to tile.
   struct Batch {
@@ -72,14 +72,15 @@ class CornerSearch {
   void search_batch(EdgeSink& sink);
   /// Adds the positions first .. last-1 of a group.
   void add(const OutputGroup& group, int64_t first, int64_t last, int64_t tile_first) {
-    if (rows_ == 0) first_position_ = first;
+    if (rows_ == 0) {
+      first_position_ = first;
+      first_slot_ = first - tile_first;
+    }
     rows_ += last - first;
     CornerOutputs& outputs = batch_.outputs[groups_];
     outputs.columns = &batch_.columns[last_column_];
     outputs.patterns = table_.patterns() + stencil_.first_pattern(column_.x, column_.y, group.z);
-    outputs.cells = cells_.data() + first;
     outputs.count = last - first;
-    outputs.slot = first - tile_first;
     outputs.height = first_height_of_box(stencil_, group.z);
     ++groups_;
   }
@@ -93,7 +94,7 @@ class CornerSearch {
 
   Batch& batch_;
   size_t groups_ = 0;
-  int64_t first_position_ = 0, rows_ = 0;
+  int64_t first_position_ = 0, first_slot_ = 0, rows_ = 0;
   BlockColumn column_ = {};  // of output blocks, at hand
   size_t last_column_ = 0;   // of the batch: its box
 };

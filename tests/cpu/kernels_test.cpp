@@ -387,15 +387,16 @@ GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EveryIsaThatFindsEdges);  // x86 a
 
 /// A source of random blocks, a random box in front of it, and outputs with random patterns.
 struct RandomSearch {
-  static constexpr uint32_t kBlocks = 40, kColumns = 3, kTaps = 125, kListRoom = 4096;
+  static constexpr uint32_t kBlocks = 40, kColumns = 3, kTaps = 125, kListRoom = 4096, kMostOfBlock = 40;
 
   std::vector<int32_t> blocks_by_height, first = {0};
   std::vector<uint64_t> cells;
   std::vector<BoxColumns> columns;
   std::vector<uint32_t> taps;
   std::vector<CornerPattern> patterns;
-  std::vector<std::vector<uint8_t>> output_cells;
+  std::vector<uint8_t> output_cells;
   std::vector<CornerOutputs> outputs;
+  static constexpr int64_t kFirstSlot = 7;
 
   RandomSearch(Random& random, uint32_t emptiness, int64_t box_x, int64_t box_y, uint32_t corner_blocks) {
     const auto below = [&](uint32_t bound) { return static_cast<uint32_t>(random.next() % bound); };
@@ -435,18 +436,13 @@ struct RandomSearch {
       pattern.last_lanes = (1U << (count - (pattern.vectors - 1) * 16)) - 1;
       taps.resize(pattern.first + pattern.vectors * 16, ~0U);
     }
-    int64_t slot = 7;
     for (uint32_t i = 0; i < 5; ++i) {
-      std::vector<uint8_t>& own = output_cells.emplace_back(below(9));
-      for (uint8_t& cell : own) cell = static_cast<uint8_t>(below(64));
       CornerOutputs& block = outputs.emplace_back();
       block.columns = &columns[below(kColumns)];
       block.patterns = patterns.data();
-      block.cells = own.data();
-      block.count = static_cast<int64_t>(own.size());
-      block.slot = slot;
+      block.count = below(below(4) == 0 ? kMostOfBlock + 1 : 9);
       block.height = static_cast<int32_t>(below(60)) - 30;
-      slot += block.count;
+      for (int64_t output = 0; output < block.count; ++output) output_cells.push_back(static_cast<uint8_t>(below(64)));
     }
   }
 };
@@ -456,9 +452,10 @@ using EdgeLists = std::vector<std::vector<std::pair<int32_t, uint16_t>>>;
 
 EdgeLists expected_edges(const RandomSearch& search) {
   EdgeLists lists(RandomSearch::kTaps);
+  size_t output = 0;
   for (const CornerOutputs& outputs : search.outputs) {
-    for (int64_t i = 0; i < outputs.count; ++i) {
-      const CornerPattern& pattern = search.patterns[outputs.cells[i]];
+    for (int64_t i = 0; i < outputs.count; ++i, ++output) {
+      const CornerPattern& pattern = search.patterns[search.output_cells[output]];
       for (uint32_t at = 0; at < pattern.vectors * 16; ++at) {
         const uint32_t tap = search.taps[pattern.first + at];
         if (at / 16 + 1 == pattern.vectors && (pattern.last_lanes >> at % 16 & 1) == 0) continue;
@@ -470,7 +467,9 @@ EdgeLists expected_edges(const RandomSearch& search) {
         const uint64_t held = search.cells[block];
         if ((held >> CornerTap::cell(tap) & 1) == 0) continue;
         const int32_t before = __builtin_popcountll(held & ((uint64_t{1} << CornerTap::cell(tap)) - 1));
-        lists[CornerTap::tap(tap)].push_back({search.first[block] + before, static_cast<uint16_t>(outputs.slot + i)});
+        lists[CornerTap::tap(tap)].push_back(
+            {search.first[block] + before,
+             static_cast<uint16_t>(RandomSearch::kFirstSlot + static_cast<int64_t>(output))});
       }
     }
   }
@@ -484,7 +483,7 @@ TEST_P(EveryIsaThatFindsEdges, FindsThoseOfAPlainSearch) {
     const int64_t box_x = 1 + round % 4, box_y = 1 + round / 4 % 4;
     const bool one_block = round % 3 == 0;
     RandomSearch search(random, emptiness, box_x, box_y, one_block ? 1 : 8);
-    const size_t most = 5 * 8 * RandomSearch::kTaps + 16;
+    const size_t most = search.output_cells.size() * RandomSearch::kTaps + 16;
     std::vector<uint32_t> blocks(most), edges(most), next;
     for (uint32_t tap = 0; tap < RandomSearch::kTaps; ++tap) next.push_back(tap * RandomSearch::kListRoom);
     std::vector<int32_t> ranks(size_t{RandomSearch::kTaps} * RandomSearch::kListRoom, -1);
@@ -497,8 +496,10 @@ TEST_P(EveryIsaThatFindsEdges, FindsThoseOfAPlainSearch) {
                           .box_x = box_x,
                           .box_y = box_y,
                           .one_block = one_block,
-                          .outputs = search.outputs.data(),
-                          .count = static_cast<int64_t>(search.outputs.size()),
+                          .blocks_of_outputs = search.outputs.data(),
+                          .block_count = static_cast<int64_t>(search.outputs.size()),
+                          .cells = search.output_cells.data(),
+                          .slot = RandomSearch::kFirstSlot,
                           .blocks = blocks.data(),
                           .edges = edges.data(),
                           .next = next.data(),

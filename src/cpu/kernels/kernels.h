@@ -265,22 +265,24 @@ struct CornerOutputs {
   alignas(64) int32_t box[64];  ///< scratch
   const BoxColumns* columns;
   const CornerPattern* patterns;  ///< by cell
-  const uint8_t* cells;           ///< of the outputs
   int64_t count;
-  int64_t slot;    ///< of the first; those of the others follow
   int32_t height;  ///< the box's lowest
 };
 
 /// Appends the edges of outputs to the lists of their taps: the rank of what an edge reads, and its slot.
 struct EdgeSearch {
+  static constexpr int64_t kMostOutputs = 256;
+
   const int32_t* blocks_by_height;
   const uint64_t* source_cells;  ///< by block, one bit a cell
   const int32_t* source_first;   ///< by block, the rank of its first place
   const uint32_t* taps;          ///< as CornerTap has them, by vectors of 16
   int64_t box_x, box_y;          ///< blocks of the box on x and y
   bool one_block;                ///< each pattern reads one block, the first of its corner
-  CornerOutputs* outputs;
-  int64_t count;
+  CornerOutputs* blocks_of_outputs;
+  int64_t block_count;       ///< at most kMostOutputs
+  const uint8_t* cells;      ///< of the outputs of all blocks, at most kMostOutputs, one behind the other
+  int64_t slot;              ///< of the first; those of the others follow
   uint32_t *blocks, *edges;  ///< scratch for 16 values more than there are edges
   uint32_t* next;            ///< by tap: where its next edge goes
   int32_t* ranks;

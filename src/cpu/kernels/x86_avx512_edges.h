@@ -47,13 +47,12 @@ struct Corner {
   __m512i numbers, cells;
 };
 
-/// `box` is that of the outputs.
-inline Corner corner_of(const EdgeSearch& task, const __m512i* box, const CornerOutputs& outputs,
-                        const CornerPattern& pattern) {
+inline Corner corner_of(const EdgeSearch& task, const CornerOutputs& outputs, const CornerPattern& pattern) {
   const __m512i places = _mm512_loadu_si512(pattern.blocks);
+  const auto box = [&](int quarter) { return _mm512_loadu_si512(outputs.box + quarter * 16); };
   const __m512i numbers = _mm512_mask_blend_epi32(_mm512_test_epi32_mask(places, _mm512_set1_epi32(32)),
-                                                  _mm512_permutex2var_epi32(box[0], places, box[1]),
-                                                  _mm512_permutex2var_epi32(box[2], places, box[3]));
+                                                  _mm512_permutex2var_epi32(box(0), places, box(1)),
+                                                  _mm512_permutex2var_epi32(box(2), places, box(3)));
   return {numbers, corner_cells(task.source_cells, outputs, pattern)};
 }
 
@@ -63,34 +62,49 @@ inline Corner one_block_of(const EdgeSearch& task, const CornerOutputs& outputs,
   return {_mm512_set1_epi32(number), _mm512_set1_epi64(static_cast<int64_t>(task.source_cells[number]))};
 }
 
+/// The block of each output, by its number: a loop over a block's outputs ends where nothing foresees it.
+struct BlocksOfOutputs {
+  uint8_t of_output[EdgeSearch::kMostOutputs + 16];
+  int64_t count = 0;
+
+  explicit BlocksOfOutputs(const EdgeSearch& task) {
+    for (int64_t block = 0; block < task.block_count; ++block) {
+      const __m128i number = _mm_set1_epi8(static_cast<char>(block));
+      const int64_t last = count + task.blocks_of_outputs[block].count;
+      do {  // beyond them too, as few are the rule
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(of_output + count), number);
+        count += 16;
+      } while (count < last);
+      count = last;
+    }
+  }
+};
+
 /// Fills task.blocks and task.edges; how many edges there are.
 template <bool OneBlock>
 int64_t look_up_taps(const EdgeSearch& task) {
   uint32_t *blocks = task.blocks, *edges = task.edges;
-  for (const CornerOutputs* outputs = task.outputs; outputs < task.outputs + task.count; ++outputs) {
-    const __m512i box[4] = {_mm512_loadu_si512(outputs->box), _mm512_loadu_si512(outputs->box + 16),
-                            _mm512_loadu_si512(outputs->box + 32), _mm512_loadu_si512(outputs->box + 48)};
-    for (int64_t i = 0; i < outputs->count; ++i) {
-      const CornerPattern& pattern = outputs->patterns[outputs->cells[i]];
-      const auto [numbers, cells] =
-          OneBlock ? one_block_of(task, *outputs, pattern) : corner_of(task, box, *outputs, pattern);
-      const __m512i slot = _mm512_set1_epi32(static_cast<int>((outputs->slot + i) << CornerTap::kSlotBit));
-      const uint32_t* const pattern_taps = task.taps + pattern.first;
-      const uint32_t vectors = pattern.vectors, last_lanes = pattern.last_lanes;
-      for (uint32_t vector = 0; vector < vectors; ++vector) {
-        const __m512i taps = _mm512_loadu_si512(pattern_taps + vector * 16);
-        // The half of a block that a tap reads, turned until its cell is bit 0.
-        const __m512i half = _mm512_permutexvar_epi32(_mm512_srli_epi32(taps, CornerTap::kBlockBit - 1), cells);
-        const __mmask16 found =
-            _mm512_mask_test_epi32_mask(static_cast<__mmask16>(vector + 1 < vectors ? 0xFFFFU : last_lanes),
-                                        _mm512_rorv_epi32(half, taps), _mm512_set1_epi32(1));
-        const __m512i block = _mm512_permutexvar_epi32(_mm512_srli_epi32(taps, CornerTap::kBlockBit), numbers);
-        const int count = __builtin_popcount(found);
-        store_first(blocks, _mm512_maskz_compress_epi32(found, block), count);
-        store_first(edges, _mm512_maskz_compress_epi32(found, _mm512_or_si512(taps, slot)), count);
-        blocks += count;
-        edges += count;
-      }
+  const BlocksOfOutputs blocks_of(task);
+  for (int64_t i = 0; i < blocks_of.count; ++i) {
+    const CornerOutputs& outputs = task.blocks_of_outputs[blocks_of.of_output[i]];
+    const CornerPattern& pattern = outputs.patterns[task.cells[i]];
+    const auto [numbers, cells] = OneBlock ? one_block_of(task, outputs, pattern) : corner_of(task, outputs, pattern);
+    const __m512i slot = _mm512_set1_epi32(static_cast<int>((task.slot + i) << CornerTap::kSlotBit));
+    const uint32_t* const pattern_taps = task.taps + pattern.first;
+    const uint32_t vectors = pattern.vectors, last_lanes = pattern.last_lanes;
+    for (uint32_t vector = 0; vector < vectors; ++vector) {
+      const __m512i taps = _mm512_loadu_si512(pattern_taps + vector * 16);
+      // The half of a block that a tap reads, turned until its cell is bit 0.
+      const __m512i half = _mm512_permutexvar_epi32(_mm512_srli_epi32(taps, CornerTap::kBlockBit - 1), cells);
+      const __mmask16 found =
+          _mm512_mask_test_epi32_mask(static_cast<__mmask16>(vector + 1 < vectors ? 0xFFFFU : last_lanes),
+                                      _mm512_rorv_epi32(half, taps), _mm512_set1_epi32(1));
+      const __m512i block = _mm512_permutexvar_epi32(_mm512_srli_epi32(taps, CornerTap::kBlockBit), numbers);
+      const int count = __builtin_popcount(found);
+      store_first(blocks, _mm512_maskz_compress_epi32(found, block), count);
+      store_first(edges, _mm512_maskz_compress_epi32(found, _mm512_or_si512(taps, slot)), count);
+      blocks += count;
+      edges += count;
     }
   }
   return edges - task.edges;
@@ -113,7 +127,7 @@ inline void append_edges(const EdgeSearch& task, int64_t count) {
 }
 
 inline void find_corner_edges(const EdgeSearch& task) {
-  for (int64_t i = 0; i < task.count; ++i) gather_box(task, task.outputs[i]);
+  for (int64_t i = 0; i < task.block_count; ++i) gather_box(task, task.blocks_of_outputs[i]);
   append_edges(task, task.one_block ? look_up_taps<true>(task) : look_up_taps<false>(task));
 }
 
