@@ -33,11 +33,15 @@ void BlockLookup::list_heights(std::span<const int32_t> heights, size_t rows) {
   }
   heights_.push_back({-kMostBlocksAbove, 0, static_cast<int32_t>(listed)});
   block_at_height_.assign(static_cast<size_t>(listed) + kMostBlocksAbove, static_cast<int32_t>(heights.size() - 1));
-  for (size_t column = 0; column + 1 < columns_.size(); ++column) {
-    int32_t* const blocks = block_at_height_.data() + heights_[column].zero;
-    for (int32_t block = columns_[column].first_block; block < columns_[column + 1].first_block; ++block) {
-      blocks[heights[static_cast<size_t>(block)]] = block;
-    }
+  // One loop over all blocks: how many a column has is not foreseen.
+  size_t column = 0;
+  int32_t* const blocks_at = block_at_height_.data();
+  const BlockColumn* const columns = columns_.data();
+  const Heights* const heights_of = heights_.data();
+  const auto count = static_cast<int32_t>(heights.size() - 1);
+  for (int32_t block = 0; block < count; ++block) {
+    column += columns[column + 1].first_block == block ? 1 : 0;
+    blocks_at[heights_of[column].zero + heights[static_cast<size_t>(block)]] = block;
   }
 }
 
