@@ -24,7 +24,7 @@ using FourCells = uint8_t __attribute__((vector_size(4)));
 
 // Beyond the first, a pass more over the rows takes less time than the bits; the second is 64 bytes of them, beside
 // which a row itself takes 16.
-constexpr uint64_t kFewPlacesARow = 16, kMostPlacesARow = 512;
+constexpr uint64_t kFewPlacesARow = 32, kMostPlacesARow = 512;
 
 /// How coordinates lead to blocks, and blocks to themselves.
 struct OfCells {
@@ -107,7 +107,8 @@ class Ranges {
     z_ = size(low_.z, highest.z);
   }
 
-  uint64_t heights() const noexcept { return z_; }
+  /// How many places a column takes so that they are a power of two, and heights their remainders.
+  uint64_t heights() const noexcept { return std::bit_ceil(z_); }
   /// How many columns there are, or more than `most`, which is at most 2^32.
   uint64_t columns(uint64_t most) const noexcept {
     uint64_t product = 1;
@@ -124,31 +125,28 @@ class Ranges {
            distance(low_.y, Of::block(rows.y));
   }
   FourPlaces heights_of(const FourRows& rows) const noexcept { return distance(low_.z, Of::block(rows.z)); }
-  int32_t height_at(uint64_t place) const noexcept {
-    return static_cast<int32_t>(low_.z + static_cast<int64_t>(place));
+  int32_t height_at(uint64_t height) const noexcept {
+    return static_cast<int32_t>(low_.z + static_cast<int64_t>(height));
   }
 
   /// The columns at places that rise.
-  class Columns {
-   public:
-    explicit Columns(const Ranges& ranges) : ranges_(ranges) {}
-    BlockColumn at(uint64_t place, size_t first_block) {
-      if (place - row_first_ >= ranges_.y_) {
-        const uint64_t row = place / ranges_.y_;
-        row_first_ = row * ranges_.y_;
-        at_.batch = static_cast<int32_t>(ranges_.low_.batch + static_cast<int64_t>(row / ranges_.x_));
-        at_.x = static_cast<int32_t>(ranges_.low_.x + static_cast<int64_t>(row % ranges_.x_));
+  PooledVector<BlockColumn> columns_at(std::span<const uint32_t> places, std::span<const uint32_t> first_blocks) const {
+    PooledVector<BlockColumn> columns(places.size());
+    uint64_t row_first = uint64_t{1} << 63;  // the first place of the x at hand; at first far from any
+    int32_t batch = 0, x = 0;
+    for (size_t i = 0; i < places.size(); ++i) {
+      const uint64_t place = places[i];
+      if (place - row_first >= y_) {
+        const uint64_t row = place / y_;
+        row_first = row * y_;
+        batch = static_cast<int32_t>(low_.batch + static_cast<int64_t>(row / x_));
+        x = static_cast<int32_t>(low_.x + static_cast<int64_t>(row % x_));
       }
-      at_.y = static_cast<int32_t>(ranges_.low_.y + static_cast<int64_t>(place - row_first_));
-      at_.first_block = static_cast<int32_t>(first_block);
-      return at_;
+      const auto y = static_cast<int32_t>(low_.y + static_cast<int64_t>(place - row_first));
+      columns[i] = {batch, x, y, static_cast<int32_t>(first_blocks[i])};
     }
-
-   private:
-    const Ranges& ranges_;
-    uint64_t row_first_ = uint64_t{1} << 63;  // the first place of the x at hand; at first far from any
-    BlockColumn at_ = {};
-  };
+    return columns;
+  }
 
  private:
   static FourPlaces distance(int32_t from, Four to) noexcept {
@@ -159,38 +157,50 @@ class Ranges {
   uint64_t batches_ = 0, x_ = 0, y_ = 0, z_ = 0;
 };
 
-/// Numbers blocks by their places, of `heights` a column, and the rows whose places stand in numbers.of_row. Calls
-/// enter(column) for each that holds something, before its first block's height is added.
-template <typename Of, typename Enter>
-void number_by_place(HeldPlaces& places, const Ranges<Of>& ranges, BlockNumbers& numbers, const Enter& enter) {
-  const uint64_t heights = ranges.heights();
-  uint64_t first = uint64_t{1} << 63;  // the first place of the column at hand; at first far from any
-  places.number([&](uint64_t place) {
-    if (place - first >= heights) {
-      const uint64_t column = place / heights;
-      first = column * heights;
-      enter(column);
-    }
-    numbers.heights.push_back(ranges.height_at(place - first));
-  });
+/// Columns that hold something, and the first block of each.
+struct HeldColumns {
+  PooledVector<uint32_t> columns, first_blocks;
+};
+
+/// Numbers blocks by their places, `heights` of which are a column, and the rows whose places stand in numbers.of_row.
+template <typename Of>
+HeldColumns number_by_place(HeldPlaces& places, uint64_t heights, const Ranges<Of>& ranges, BlockNumbers& numbers) {
+  constexpr int kFewBlocks = 4;  // of a column
+  const PooledVector<uint32_t> blocks = places.number<kFewBlocks>(numbers.of_row.size());
+  HeldColumns held = {PooledVector<uint32_t>(blocks.size()), PooledVector<uint32_t>(blocks.size())};
+  numbers.heights.resize(blocks.size());
+  const int bits = std::countr_zero(heights);
+  size_t count = 0;
+  uint32_t previous = ~uint32_t{0};
+  for (size_t block = 0; block < blocks.size(); ++block) {
+    const auto column = static_cast<uint32_t>(uint64_t{blocks[block]} >> bits);
+    numbers.heights[block] = ranges.height_at(blocks[block] & (heights - 1));
+    // Written in any case, behind what was found so far.
+    held.columns[count] = column;
+    held.first_blocks[count] = static_cast<uint32_t>(block);
+    count += column != previous ? 1 : 0;
+    previous = column;
+  }
+  held.columns.resize(count);
+  held.first_blocks.resize(count);
   number_rows<Of>(numbers, [&](uint32_t place) { return places.number_of(place); });
+  return held;
 }
 
 /// Where the ranges' blocks are no more than a few a row.
 template <typename Of>
 BlockNumbers number_by_ranges(std::span<const Coord> coords, const Ranges<Of>& ranges, uint64_t columns) {
   BlockNumbers numbers = room_for<Of>(coords.size());
-  HeldPlaces places(columns * ranges.heights());
-  for_fours(coords, [&, to = RowPlaces<Of>(numbers), bits = places.bits()](size_t row, auto count,
-                                                                           const FourRows& rows) {
-    const FourPlaces at = ranges.columns_of(rows) * static_cast<uint32_t>(ranges.heights()) + ranges.heights_of(rows);
-    to.store(row, count, at, rows);
-    for (size_t i = 0; i < 4; ++i) HeldPlaces::add(bits, at[i]);
-  });
-  typename Ranges<Of>::Columns columns_at(ranges);
-  number_by_place<Of>(places, ranges, numbers, [&](uint64_t column) {
-    numbers.columns.push_back(columns_at.at(column, numbers.heights.size()));
-  });
+  const uint64_t heights = ranges.heights();
+  HeldPlaces places(columns * heights);
+  for_fours(coords,
+            [&, to = RowPlaces<Of>(numbers), bits = places.bits()](size_t row, auto count, const FourRows& rows) {
+              const FourPlaces at = ranges.columns_of(rows) * static_cast<uint32_t>(heights) + ranges.heights_of(rows);
+              to.store(row, count, at, rows);
+              for (size_t i = 0; i < 4; ++i) HeldPlaces::add(bits, at[i]);
+            });
+  const auto [held, first_blocks] = number_by_place<Of>(places, heights, ranges, numbers);
+  numbers.columns = ranges.columns_at(held, first_blocks);
   return numbers;
 }
 
@@ -200,28 +210,25 @@ template <typename Of>
 std::optional<BlockNumbers> number_by_columns(std::span<const Coord> coords, const Ranges<Of>& ranges, uint64_t columns,
                                               uint64_t most) {
   BlockNumbers numbers = room_for<Of>(coords.size());
-  PooledVector<uint32_t> heights(coords.size());
+  PooledVector<uint32_t> height_of_row(coords.size());
   HeldPlaces held_columns(columns);
-  for_fours(coords, [&, to = RowPlaces<Of>(numbers), heights_to = heights.data(), bits = held_columns.bits()](
+  for_fours(coords, [&, to = RowPlaces<Of>(numbers), heights_to = height_of_row.data(), bits = held_columns.bits()](
                         size_t row, auto count, const FourRows& rows) {
     const FourPlaces at = ranges.columns_of(rows), heights_at = ranges.heights_of(rows);
     to.store(row, count, at, rows);
     std::memcpy(heights_to + row, &heights_at, count * sizeof(uint32_t));
     for (size_t i = 0; i < 4; ++i) HeldPlaces::add(bits, at[i]);
   });
-  typename Ranges<Of>::Columns columns_at(ranges);
-  held_columns.number([&](uint64_t column) { numbers.columns.push_back(columns_at.at(column, 0)); });
-  const uint64_t places_held = numbers.columns.size() * ranges.heights();
+  constexpr int kFewColumns = 8;  // beside one another
+  const PooledVector<uint32_t> held = held_columns.number<kFewColumns>(coords.size());
+  const uint64_t heights = std::max(ranges.heights(), HeldPlaces::kWord), places_held = held.size() * heights;
   if (places_held > most) return std::nullopt;
   HeldPlaces places(places_held);
-  const auto column_heights = static_cast<uint32_t>(ranges.heights());
   for (size_t row = 0; auto& place : numbers.of_row) {
-    place = held_columns.number_of(place) * column_heights + heights[row++];
+    place = held_columns.number_of(place) * static_cast<uint32_t>(heights) + height_of_row[row++];
     HeldPlaces::add(places.bits(), place);
   }
-  number_by_place<Of>(places, ranges, numbers, [&](uint64_t column) {
-    numbers.columns[column].first_block = static_cast<int32_t>(numbers.heights.size());
-  });
+  numbers.columns = ranges.columns_at(held, number_by_place<Of>(places, heights, ranges, numbers).first_blocks);
   return numbers;
 }
 
@@ -264,7 +271,7 @@ BlockNumbers number(std::span<const Coord> coords, const CoordBounds& bounds) {
   };
   const Ranges<Of> ranges(bounds);
   const uint64_t few = at_most(kFewPlacesARow), most = at_most(kMostPlacesARow), columns = ranges.columns(most);
-  if (columns * ranges.heights() <= few) return number_by_ranges(coords, ranges, columns);
+  if (columns <= few && columns * ranges.heights() <= few) return number_by_ranges(coords, ranges, columns);
   if (columns <= most) {
     if (auto numbers = number_by_columns(coords, ranges, columns, most)) return *std::move(numbers);
   }

@@ -34,6 +34,12 @@ std::vector<std::vector<Coord>> sets() {
     std::vector<Coord>& coords = sets.emplace_back(2000 + sets.size());
     for (Coord& c : coords) c = {static_cast<int32_t>(random.next() % 3), draw(wide), draw(wide), draw(high)};
   }
+  // The product of these ranges is 0 modulo 2^64.
+  std::vector<Coord> widest = sets.back();
+  constexpr int32_t kLowest = std::numeric_limits<int32_t>::min(), kHighest = std::numeric_limits<int32_t>::max();
+  widest.push_back({0, kLowest, kLowest, kLowest});
+  widest.push_back({(1 << 19) - 1, kHighest, kHighest, kHighest});
+  sets.push_back(widest);
   return sets;
 }
 
