@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <functional>
 #include <numeric>
 #include <optional>
 
@@ -129,23 +130,23 @@ class Ranges {
     return static_cast<int32_t>(low_.z + static_cast<int64_t>(height));
   }
 
-  /// The columns at places that rise.
-  PooledVector<BlockColumn> columns_at(std::span<const uint32_t> places, std::span<const uint32_t> first_blocks) const {
-    PooledVector<BlockColumn> columns(places.size());
+  /// Turns columns' numbers, which stand in their y and rise, into where they are.
+  template <typename ColumnPlace>
+  void locate(std::span<BlockColumn> columns, const ColumnPlace& column_place) const {
     uint64_t row_first = uint64_t{1} << 63;  // the first place of the x at hand; at first far from any
     int32_t batch = 0, x = 0;
-    for (size_t i = 0; i < places.size(); ++i) {
-      const uint64_t place = places[i];
+    for (BlockColumn& column : columns) {
+      const uint64_t place = column_place(static_cast<uint32_t>(column.y));
       if (place - row_first >= y_) {
         const uint64_t row = place / y_;
         row_first = row * y_;
         batch = static_cast<int32_t>(low_.batch + static_cast<int64_t>(row / x_));
         x = static_cast<int32_t>(low_.x + static_cast<int64_t>(row % x_));
       }
-      const auto y = static_cast<int32_t>(low_.y + static_cast<int64_t>(place - row_first));
-      columns[i] = {batch, x, y, static_cast<int32_t>(first_blocks[i])};
+      column.batch = batch;
+      column.x = x;
+      column.y = static_cast<int32_t>(low_.y + static_cast<int64_t>(place - row_first));
     }
-    return columns;
   }
 
  private:
@@ -157,18 +158,15 @@ class Ranges {
   uint64_t batches_ = 0, x_ = 0, y_ = 0, z_ = 0;
 };
 
-/// Columns that hold something, and the first block of each.
-struct HeldColumns {
-  PooledVector<uint32_t> columns, first_blocks;
-};
-
-/// Numbers blocks by their places, `heights` of which are a column, and the rows whose places stand in numbers.of_row.
-template <typename Of>
-HeldColumns number_by_place(HeldPlaces& places, uint64_t heights, const Ranges<Of>& ranges, BlockNumbers& numbers) {
+/// Numbers blocks by their places, and the rows whose places stand in numbers.of_row. The places are those of
+/// `columns`, each of so many `heights`; column_place(i) is where column i stands in the ranges.
+template <typename Of, typename ColumnPlace>
+void number_by_place(HeldPlaces& places, uint64_t columns, uint64_t heights, const Ranges<Of>& ranges,
+                     const ColumnPlace& column_place, BlockNumbers& numbers) {
   constexpr int kFewBlocks = 4;  // of a column
   const PooledVector<uint32_t> blocks = places.number<kFewBlocks>(numbers.of_row.size());
-  HeldColumns held = {PooledVector<uint32_t>(blocks.size()), PooledVector<uint32_t>(blocks.size())};
   numbers.heights.resize(blocks.size());
+  numbers.columns.resize(std::min<uint64_t>(columns, blocks.size()) + 1);
   const int bits = std::countr_zero(heights);
   size_t count = 0;
   uint32_t previous = ~uint32_t{0};
@@ -176,15 +174,16 @@ HeldColumns number_by_place(HeldPlaces& places, uint64_t heights, const Ranges<O
     const auto column = static_cast<uint32_t>(uint64_t{blocks[block]} >> bits);
     numbers.heights[block] = ranges.height_at(blocks[block] & (heights - 1));
     // Written in any case, behind what was found so far.
-    held.columns[count] = column;
-    held.first_blocks[count] = static_cast<uint32_t>(block);
+    numbers.columns[count] = {.batch = 0,
+                              .x = 0,
+                              .y = static_cast<int32_t>(column),  // still its number
+                              .first_block = static_cast<int32_t>(block)};
     count += column != previous ? 1 : 0;
     previous = column;
   }
-  held.columns.resize(count);
-  held.first_blocks.resize(count);
+  numbers.columns.resize(count);
+  ranges.locate(numbers.columns, column_place);
   number_rows<Of>(numbers, [&](uint32_t place) { return places.number_of(place); });
-  return held;
 }
 
 /// Where the ranges' blocks are no more than a few a row.
@@ -199,8 +198,7 @@ BlockNumbers number_by_ranges(std::span<const Coord> coords, const Ranges<Of>& r
               to.store(row, count, at, rows);
               for (size_t i = 0; i < 4; ++i) HeldPlaces::add(bits, at[i]);
             });
-  const auto [held, first_blocks] = number_by_place<Of>(places, heights, ranges, numbers);
-  numbers.columns = ranges.columns_at(held, first_blocks);
+  number_by_place<Of>(places, columns, heights, ranges, std::identity(), numbers);
   return numbers;
 }
 
@@ -228,7 +226,8 @@ std::optional<BlockNumbers> number_by_columns(std::span<const Coord> coords, con
     place = held_columns.number_of(place) * static_cast<uint32_t>(heights) + height_of_row[row++];
     HeldPlaces::add(places.bits(), place);
   }
-  numbers.columns = ranges.columns_at(held, number_by_place<Of>(places, heights, ranges, numbers).first_blocks);
+  number_by_place<Of>(
+      places, held.size(), heights, ranges, [&](uint32_t column) { return held[column]; }, numbers);
   return numbers;
 }
 

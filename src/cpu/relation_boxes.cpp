@@ -6,12 +6,16 @@ namespace lattice::cpu {
 namespace {
 
 int row_bits_of(const Stencil& stencil) {
-  const auto& highest = stencil.highest();
-  const auto lies_within = [&](int first, int last) {
-    return stencil.lowest() == std::array{first, first, first} &&
-           *std::max_element(highest.begin(), highest.end()) <= last;
+  const auto lies_within = [&](int axis, int first, int last) {
+    const auto at = static_cast<size_t>(axis);
+    return stencil.lowest()[at] == first && stencil.highest()[at] <= last;
   };
-  return lies_within(0, 7) || lies_within(3, 10) ? 8 : 16;
+  const auto others_lie_within = [&](int first, int last) {
+    return lies_within(1, first, last) && lies_within(2, first, last);
+  };
+  const bool low = lies_within(0, 0, 7) && others_lie_within(0, 7);
+  const bool middle = (lies_within(0, 3, 10) || lies_within(0, 0, 4)) && others_lie_within(3, 10);
+  return low || middle ? 8 : 16;
 }
 
 BoxSource::Rows rows_of(uint64_t cells) {
@@ -70,7 +74,7 @@ void BoxTable::add_word(Stencil::AxisTaps xs, Stencil::AxisTaps ys, Stencil::Axi
   const int bits = zs.back().cell - zs.front().cell + 1, rows = ys.back().cell - ys.front().cell + 1;
   const int first_row = whole ? ys.front().cell - stencil_.lowest()[1] : ys.front().cell % Block::kSide;
   Word word = {.mask = 0,
-               .itself = 0,
+               .searched = 0,
                .first_x = xs[0].cell,
                .x_step = xs.size() > 1 ? xs[1].cell - xs[0].cell : 0,
                .slices = static_cast<int>(xs.size()),
@@ -89,7 +93,7 @@ void BoxTable::add_word(Stencil::AxisTaps xs, Stencil::AxisTaps ys, Stencil::Axi
         const int at = (y.cell - ys.front().cell) * row_bits_ + z.cell - zs.front().cell;
         const int32_t tap = stencil_.tap(x, y, z);
         word.mask |= uint64_t{1} << at;
-        if (tap == stencil_.own_tap()) word.itself = uint64_t{1} << (place + at);
+        if (stencil_.searches(tap)) word.searched |= uint64_t{1} << (place + at);
         const int block = Stencil::box_block(x.cell / Block::kSide, y.cell / Block::kSide, z.cell / Block::kSide);
         word.reach[static_cast<size_t>(place + at)] = {
             .tap = static_cast<uint16_t>(tap),

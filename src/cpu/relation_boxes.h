@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -18,8 +19,9 @@ namespace lattice::cpu {
 
 /// A stencil as words of bits. The box is kept as slices, one for each x: rows of cells along z, side by side in words
 /// of 64 bits. Where what outputs read on every axis lies within the cells 0 .. 7 (2x2x2 at stride 2) or 3 .. 10 (3x3x3
-/// at stride 1) of the box, rows have 8 bits and a word holds all of a slice; else rows have 16 bits and a word holds
-/// four of them. Shifting and masking a slice leaves the taps of several kernel columns at once.
+/// at stride 1; along x 0 .. 4 if half of the taps are searched) of the box, rows have 8 bits and a word holds all of a
+/// slice; else rows have 16 bits and a word holds four of them. Shifting and masking a slice leaves the taps of several
+/// kernel columns at once.
 class BoxTable {
  public:
   static constexpr int kMostSlices = 8;  // of a word
@@ -33,8 +35,8 @@ class BoxTable {
   /// The taps of an output on as many x and y as fit 64 bits. Slice i of the box, its lowest tap shifted to bit 0,
   /// masked, stands `place[i]` bits up.
   struct Word {
-    uint64_t mask;    // which cells of a slice are taps
-    uint64_t itself;  // the bit of the word that is the output's own place; see Stencil::make
+    uint64_t mask;      // which cells of a slice are taps
+    uint64_t searched;  // which bits of the word are taps that are searched
     int first_x, x_step, slices;
     int quad;       // only of rows of 16 bits: the quad of y that holds the lowest tap
     int row_shift;  // bits below the lowest tap's row
@@ -53,8 +55,11 @@ class BoxTable {
   const Stencil& stencil() const noexcept { return stencil_; }
   /// 8 or 16; see above.
   int row_bits() const noexcept { return row_bits_; }
-  /// Where rows have 8 bits: their first cell.
-  int lowest_cell() const noexcept { return stencil_.lowest()[0]; }
+  /// Whether rows have 8 bits, those from lowest_cell on, and slices are some of first_x .. last_x.
+  bool fits(int first_x, int last_x, int lowest_cell) const noexcept {
+    return row_bits_ == 8 && stencil_.lowest() == std::array{first_x, lowest_cell, lowest_cell} &&
+           stencil_.highest()[0] <= last_x;
+  }
   const Pattern* patterns() const noexcept { return patterns_.data(); }
   const Word* words() const noexcept { return words_.data(); }
 
@@ -97,17 +102,17 @@ using BoxBlocks =
     std::array<const BoxSource::Block*, Stencil::kMostBlocks * Stencil::kMostBlocks * Stencil::kMostBlocks>;
 using ColumnHeights = std::array<BlockLookup::Heights, Stencil::kMostBlocks * Stencil::kMostBlocks>;
 
-/// A box as slices of rows of 8 bits (see BoxTable): kSide blocks on each axis, of which the taps read the cells from
-/// kLowest on.
-template <int kSide, int kLowest>
+/// A box as slices of rows of 8 bits (see BoxTable), those of kFirstX .. kLastX: on the other axes kSide blocks, of
+/// which the taps read the cells from kLowest on.
+template <int kFirstX, int kLastX, int kSide, int kLowest>
 class NarrowBox {
  public:
   explicit NarrowBox(const BoxTable&) {}
-  static bool fits(const BoxTable& table) { return table.row_bits() == 8 && table.lowest_cell() == kLowest; }
+  static bool fits(const BoxTable& table) { return table.fits(kFirstX, kLastX, kLowest); }
 
   void gather(const BoxSource& source, const ColumnHeights& columns, int32_t first_z, BoxBlocks& box) noexcept {
     constexpr int kMost = Stencil::kMostBlocks;
-    for (int x = 0; x < kSide; ++x) {
+    for (int x = 0; x * Block::kSide <= kLastX; ++x) {
       std::array<std::array<uint32_t, Block::kSide>, 3> rows = {};  // by y, then x within the block: four rows
       for (int y = 0; y < kSide; ++y) {
         const int column = x * kMost + y;
@@ -119,8 +124,8 @@ class NarrowBox {
         const BoxSource::Rows all = blocks[0]->rows >> kLowest | blocks[1]->rows << (4 - kLowest) | high << kHighShift;
         std::memcpy(&rows[static_cast<size_t>(y)], &all, sizeof(all));
       }
-      // Of the first blocks only what lies from kLowest on is read, of the third ones as much less.
-      for (int i = x == 0 ? kLowest : 0; i < (x == 2 ? kLowest : Block::kSide); ++i) {
+      const int last = std::min(Block::kSide - 1, kLastX - x * Block::kSide);
+      for (int i = x == 0 ? kFirstX : 0; i <= last; ++i) {
         const auto at = static_cast<size_t>(i);
         const uint64_t low = rows[0][at] | static_cast<uint64_t>(rows[1][at]) << 32;
         const uint64_t high = static_cast<uint64_t>(rows[2][at]) << 1 << (63 - kLowest * 8);
@@ -133,8 +138,7 @@ class NarrowBox {
   }
 
  private:
-  static constexpr size_t kSlices = static_cast<size_t>(kSide) * Block::kSide;
-  std::array<uint64_t, kSlices> slices_ = {};
+  std::array<uint64_t, size_t{kLastX} + 1> slices_ = {};
 };
 
 /// A box as slices of rows of 16 bits (see BoxTable): up to four blocks on each axis.
@@ -206,7 +210,7 @@ class BoxSearch {
       for (uint32_t at = pattern.first_word; at < pattern.last_word; ++at) {
         const BoxTable::Word& word = table_.words()[at];
         uint64_t found = word.slices == 3 ? taps_of<3>(word) : word.slices == 2 ? taps_of<2>(word) : taps_of(word);
-        for (found &= ~word.itself; found != 0; found &= found - 1) {
+        for (found &= word.searched; found != 0; found &= found - 1) {
           const BoxTable::Reach reach = word.reach[static_cast<size_t>(std::countr_zero(found))];
           const int32_t rank = box_[reach.block]->rank(reach.cell);
           lists.add(reach.tap, slot, rank);

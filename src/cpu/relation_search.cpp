@@ -167,30 +167,35 @@ PooledVector<TileEdges> search_edges(const TapRule& rule, const CoordSet& source
         if (&inputs != &outputs) inputs.sorted();
       },
       workers);
-  if (on_itself && kernels.edges.exists() && inputs.lookup().lists_heights() &&
-      is_worth_sorting(source.rows(), target.rows(), taps)) {
-    const auto half = Stencil::make(rule, Stencil::Taps::behind_own);
-    if (const auto corners = half ? CornerTable::make(*half) : std::nullopt) {
-      const auto search = [&] { return CornerSearch(*corners, kernels.edges.find, inputs, outputs); };
-      return with_mirrored(search_tiles(search, inputs, outputs, taps, false, {}, workers), inputs.sorted().order, taps,
-                           kernels.edges, workers);
+  const auto search = [&](const Stencil& stencil, const auto& run) {
+    if (kernels.edges.finds() && !(all_copies && inputs.has_duplicates())) {
+      if (const auto corners = CornerTable::make(stencil)) {
+        return run([&] { return CornerSearch(*corners, kernels.edges.find, inputs, outputs); });
+      }
+    }
+    const BoxTable table(stencil);
+    const BoxSource boxes(inputs, workers);
+    using NearBox = NarrowBox<3, 10, 3, 3>;
+    using HalfBox = NarrowBox<0, 4, 3, 3>;
+    using CoarserBox = NarrowBox<0, 7, 2, 0>;
+    if (NearBox::fits(table)) return run([&] { return BoxSearch<NearBox>(table, boxes, outputs); });
+    if (HalfBox::fits(table)) return run([&] { return BoxSearch<HalfBox>(table, boxes, outputs); });
+    if (CoarserBox::fits(table)) return run([&] { return BoxSearch<CoarserBox>(table, boxes, outputs); });
+    return run([&] { return BoxSearch<WideBox>(table, boxes, outputs); });
+  };
+  if (!inputs.lookup().lists_heights()) return with([&] { return PlaceSearch(rule, inputs, outputs); });
+  if (on_itself && is_worth_sorting(source.rows(), target.rows(), taps)) {
+    if (const auto half = Stencil::make(rule, Stencil::Taps::behind_own)) {
+      return search(*half, [&](const auto& make_search) {
+        return with_mirrored(search_tiles(make_search, inputs, outputs, taps, false, {}, workers),
+                             inputs.sorted().order, taps, kernels.edges, workers);
+      });
     }
   }
   const std::optional<Stencil> stencil =
       Stencil::make(rule, on_itself ? Stencil::Taps::all_but_own : Stencil::Taps::all);
-  if (!stencil || !inputs.lookup().lists_heights()) return with([&] { return PlaceSearch(rule, inputs, outputs); });
-  if (kernels.edges.exists() && !(all_copies && inputs.has_duplicates())) {
-    if (const auto corners = CornerTable::make(*stencil)) {
-      return with([&] { return CornerSearch(*corners, kernels.edges.find, inputs, outputs); });
-    }
-  }
-  const BoxTable table(*stencil);
-  const BoxSource boxes(inputs, workers);
-  using NearBox = NarrowBox<3, 3>;
-  using CoarserBox = NarrowBox<2, 0>;
-  if (NearBox::fits(table)) return with([&] { return BoxSearch<NearBox>(table, boxes, outputs); });
-  if (CoarserBox::fits(table)) return with([&] { return BoxSearch<CoarserBox>(table, boxes, outputs); });
-  return with([&] { return BoxSearch<WideBox>(table, boxes, outputs); });
+  if (!stencil) return with([&] { return PlaceSearch(rule, inputs, outputs); });
+  return search(*stencil, with);
 }
 
 }  // namespace lattice::cpu

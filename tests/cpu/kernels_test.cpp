@@ -373,7 +373,7 @@ TEST_P(EveryIsa, FindsTheVoxelsOfPoints) {
 }
 
 std::vector<std::string> that_find_edges(std::vector<std::string> names) {
-  std::erase_if(names, [](const std::string& isa) { return !kernels_named(isa).edges.exists(); });
+  std::erase_if(names, [](const std::string& isa) { return !kernels_named(isa).edges.finds(); });
   return names;
 }
 
@@ -516,7 +516,7 @@ TEST_P(EveryIsaThatFindsEdges, FindsThoseOfAPlainSearch) {
 }
 
 // Runs of any length, whose edges lie in one tile or in many, to lists that fill up to the last place.
-TEST_P(EveryIsaThatFindsEdges, TurnsEdgesRound) {
+TEST_P(EveryIsa, TurnsEdgesRound) {
   Random random(5);
   constexpr int kTileBits = 3;
   constexpr size_t kTiles = 5, kStride = 2;

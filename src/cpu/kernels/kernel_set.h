@@ -6,6 +6,7 @@
 #include "cpu/kernels/kernels.h"
 #include "cpu/kernels/packed_rows.h"
 #include "cpu/kernels/products.h"
+#include "cpu/kernels/turned_edges.h"
 #include "cpu/kernels/voxel_places.h"
 
 // Puts the table of an instruction set together. Included by one file an instruction set.
@@ -40,7 +41,7 @@ constexpr EdgeRoute edge_route() {
   if constexpr (requires { V::edges; }) {
     return V::edges;
   } else {
-    return {};
+    return {.find = nullptr, .count_turned = count_each_turned_edge, .place_turned = place_each_turned_edge};
   }
 }
 

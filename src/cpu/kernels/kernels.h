@@ -346,13 +346,13 @@ struct SplitRoute {
   bool exists() const { return decode != nullptr; }
 };
 
-/// Edges of relations by vectors; all null where the instruction set has no way to leave out lanes.
+/// Edges of relations; by vectors where the instruction set has a way to leave out lanes.
 struct EdgeRoute {
-  void (*find)(const EdgeSearch&);
+  void (*find)(const EdgeSearch&);           ///< null where the instruction set has no such way
   void (*count_turned)(const TurnedEdges&);  ///< adds the edges of each tile to `next`
   void (*place_turned)(const TurnedEdges&);
 
-  bool exists() const { return find != nullptr; }
+  bool finds() const { return find != nullptr; }
 };
 
 /// The kernels of one instruction set.
