@@ -311,26 +311,26 @@ std::unique_ptr<const PreparedWeight> CpuBackend::prepare(const ConvWeight& weig
 }
 
 /// Integers pay where a row that was rounded meets enough products. Measured on a Xeon with AMX: with fewer than 32
-/// input channels, which are filled up to a whole group, they take up to four times as long as float32, and in a matrix
-/// product they need 64 output channels.
-Numerics CpuBackend::layer_numerics(DType activations, const ConvWeight& weight) const noexcept {
+/// input channels, which are filled up to a whole group, they take up to four times as long as float32; on that machine
+/// and on a Zen 4, where rows are read but once, as in matrix products and by kernels as large as their stride, they
+/// need 64 output channels.
+Numerics CpuBackend::layer_numerics(DType activations, const ConvWeight& weight, bool reads_once) const noexcept {
   const Numerics chosen = numerics(activations);
   const bool is_free = numerics_ == Numerics::automatic && chosen == Numerics::int16;
-  const bool is_narrow = weight.in_channels() < 32 || (weight.taps() == 1 && weight.out_channels() < 64);
+  const bool is_narrow = weight.in_channels() < 32 || (reads_once && weight.out_channels() < 64);
   return is_free && is_narrow ? Numerics::float32 : chosen;
 }
 
 /// Whether a kernel makes whole rows of products that nothing is added to.
-bool CpuBackend::makes_rows(const Tensor& x, const ConvWeight& weight) const {
-  return x.dtype() == DType::f32 && (!weight.is_packed() || layer_numerics(x.dtype(), weight) == Numerics::float32) &&
+bool CpuBackend::makes_rows(const Tensor& x, const ConvWeight& weight, Numerics numerics) {
+  return x.dtype() == DType::f32 && (!weight.is_packed() || numerics == Numerics::float32) &&
          x.size(1) <= kMostDenseChannels;
 }
 
 template <typename TileAt>
-Tensor CpuBackend::convolve_with(const Tensor& x, int64_t output_rows, const ConvWeight& weight,
+Tensor CpuBackend::convolve_with(const Tensor& x, int64_t output_rows, const ConvWeight& weight, Numerics numerics,
                                  const Epilogue& epilogue, const TileAt& tile_at) {
   const auto& panels = static_cast<const PanelWeight&>(weight.prepared(*this));
-  const Numerics numerics = layer_numerics(x.dtype(), weight);
   input_.read(x, kernels_, numerics, panels, workers_);
   Tensor y = output_tensor(epilogue.columns, x.dtype(), output_rows, weight.out_channels());
   const FloatPanels floats(panels, kernels_, numerics == Numerics::float32 ? &decoded_ : nullptr);
@@ -372,10 +372,12 @@ Tensor CpuBackend::convolve_edges(const Tensor& x, const TiledRelation& relation
 Tensor CpuBackend::convolve(const Tensor& x, const Relation& relation, const ConvWeight& weight,
                             const Epilogue& epilogue) {
   const auto& tiled = dynamic_cast<const TiledRelation&>(relation);
-  if (tiled.has_one_edge_a_row() && makes_rows(x, weight)) {
+  const Numerics numerics = layer_numerics(x.dtype(), weight, tiled.reads_once());
+  if (tiled.has_one_edge_a_row() && makes_rows(x, weight, numerics)) {
     return convolve_edges(x, tiled, weight, epilogue);
   }
-  return convolve_with(x, relation.output_rows(), weight, epilogue, [&](int64_t index) { return tiled.tile(index); });
+  return convolve_with(x, relation.output_rows(), weight, numerics, epilogue,
+                       [&](int64_t index) { return tiled.tile(index); });
 }
 
 /// A matrix product whose rows a kernel makes whole; see makes_rows.
@@ -399,7 +401,8 @@ Tensor CpuBackend::dense_linear(const Tensor& x, const ConvWeight& weight, const
 
 Tensor CpuBackend::linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) {
   const int64_t rows = x.size(0);
-  if (makes_rows(x, weight)) return dense_linear(x, weight, epilogue);
+  const Numerics numerics = layer_numerics(x.dtype(), weight, true);
+  if (makes_rows(x, weight, numerics)) return dense_linear(x, weight, epilogue);
   // Row i meets row i: a tile is one run, its inputs are its outputs.
   PooledVector<int32_t> row_numbers(static_cast<size_t>(rows));
   std::iota(row_numbers.begin(), row_numbers.end(), 0);
@@ -407,7 +410,7 @@ Tensor CpuBackend::linear(const Tensor& x, const ConvWeight& weight, const Epilo
   std::iota(slots.begin(), slots.end(), uint16_t{0});
   const TiledRelation::Run whole_tile = {0, static_cast<int32_t>(kTileRows)};
   const TiledRelation::Run last_tile = {0, static_cast<int32_t>(rows % kTileRows)};
-  return convolve_with(x, rows, weight, epilogue, [&](int64_t index) {
+  return convolve_with(x, rows, weight, numerics, epilogue, [&](int64_t index) {
     const int64_t first = index * kTileRows;
     const int64_t count = std::min(kTileRows, rows - first);
     return TiledRelation::Tile{.order = {row_numbers.data() + first, static_cast<size_t>(count)},

@@ -60,15 +60,15 @@ class CpuBackend final : public Backend {
   CpuBackend(int threads, Numerics numerics, const SelectedKernels& selected);
 
   template <typename TileAt>
-  Tensor convolve_with(const Tensor& x, int64_t output_rows, const ConvWeight& weight, const Epilogue& epilogue,
-                       const TileAt& tile_at);
+  Tensor convolve_with(const Tensor& x, int64_t output_rows, const ConvWeight& weight, Numerics numerics,
+                       const Epilogue& epilogue, const TileAt& tile_at);
 
-  bool makes_rows(const Tensor& x, const ConvWeight& weight) const;
+  static bool makes_rows(const Tensor& x, const ConvWeight& weight, Numerics numerics);
   Tensor dense_linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue);
   Tensor convolve_edges(const Tensor& x, const TiledRelation& relation, const ConvWeight& weight,
                         const Epilogue& epilogue);
 
-  Numerics layer_numerics(DType activations, const ConvWeight& weight) const noexcept;
+  Numerics layer_numerics(DType activations, const ConvWeight& weight, bool reads_once) const noexcept;
 
   const Kernels& kernels_;
   Numerics numerics_;  // as asked for

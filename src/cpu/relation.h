@@ -56,6 +56,8 @@ class TiledRelation final : public Relation {
 
   /// Whether every output has one edge, neither more nor less.
   bool has_one_edge_a_row() const noexcept { return taps_never_meet_ && edges_ == output_rows(); }
+  /// Whether inputs are read once and no more, on average.
+  bool reads_once() const noexcept { return edges_ <= input_rows(); }
   int64_t tile_count() const noexcept { return static_cast<int64_t>(tiles_.size()); }
   Tile tile(int64_t index) const noexcept;
 

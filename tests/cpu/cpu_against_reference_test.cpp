@@ -388,6 +388,29 @@ TEST_F(CpuNumerics, AutomaticLeavesNarrowLayersToFloat32) {
     const bool takes_integers = automatic.numerics() == Numerics::int16 && !layer.is_narrow;
     EXPECT_TRUE(same(linear(automatic, x, packed), takes_integers ? quantized : exact)) << layer.ins;
   }
+
+  // Convolutions too, if they read each row once: pairs of neighbours along a line, parted among outputs or read by
+  // all.
+  std::vector<Coord> coords;
+  for (int32_t row = 0; row < kRows; ++row) coords.push_back({0, row, 0, 0});
+  const SparseTensor x(CoordSet::make(coords), random_normal({kRows, 32}));
+  const ConvGeometry parts({.kernel_size = {2, 1, 1}, .stride = {2, 1, 1}}), pairs({.kernel_size = {2, 1, 1}});
+  struct Convolution {
+    const ConvGeometry& geometry;
+    int64_t outs;
+    bool is_narrow;
+  };
+  for (const auto& [geometry, outs, is_narrow] :
+       {Convolution{parts, 63, true}, Convolution{parts, 64, false}, Convolution{pairs, 32, false}}) {
+    const ConvWeight packed(QuantizedWeight::pack(random_normal({outs, 2, 1, 1, 32}), {.bits = 8, .group_size = 32}));
+    const auto convolved = [&, &geometry = geometry](Session& session) {
+      return conv3d(session, x, packed, geometry).features();
+    };
+    const Tensor exact = convolved(float32), quantized = convolved(int16);
+    EXPECT_FALSE(same(exact, quantized)) << outs;
+    const bool takes_integers = automatic.numerics() == Numerics::int16 && !is_narrow;
+    EXPECT_TRUE(same(convolved(automatic), takes_integers ? quantized : exact)) << outs;
+  }
 }
 
 // Rows that are made whole, of few outputs and of others: a layer's sums do not hang on what is done to them.
