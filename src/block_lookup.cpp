@@ -24,6 +24,7 @@ void BlockLookup::list_heights(std::span<const int32_t> heights, size_t rows) {
   constexpr int64_t kMostHeights = int64_t{1} << 30;  // beside which blocks' z, below 2^29, fit int32
   const int64_t most = std::min(most_places(rows, kMostHeightsARow), kMostHeights);
   int64_t listed = kMostBlocksAbove;
+  heights_.reserve(columns_.size());
   for (size_t column = 0; column + 1 < columns_.size(); ++column) {
     const int32_t low = heights[static_cast<size_t>(columns_[column].first_block)];
     const int32_t high = heights[static_cast<size_t>(columns_[column + 1].first_block) - 1];

@@ -42,7 +42,10 @@ struct OfBlocks {
 /// Gives each row its block's number, and each block the cells of its rows, which are known.
 template <typename Of, typename NumberOf>
 void number_rows(BlockNumbers& numbers, const NumberOf& number_of) {
-  if (Of::kHasCells) numbers.cells.resize(numbers.heights.size());
+  if (Of::kHasCells) {
+    numbers.cells.reserve(numbers.heights.size() + 1);  // an index adds one
+    numbers.cells.resize(numbers.heights.size());
+  }
   for (size_t row = 0; row < numbers.of_row.size(); ++row) {
     const uint32_t number = number_of(numbers.of_row[row]);
     numbers.of_row[row] = number;
@@ -165,6 +168,7 @@ void number_by_place(HeldPlaces& places, uint64_t columns, uint64_t heights, con
                      const ColumnPlace& column_place, BlockNumbers& numbers) {
   constexpr int kFewBlocks = 4;  // of a column
   const PooledVector<uint32_t> blocks = places.number<kFewBlocks>(numbers.of_row.size());
+  numbers.heights.reserve(blocks.size() + 1);  // an index adds one, to the columns too
   numbers.heights.resize(blocks.size());
   numbers.columns.resize(std::min<uint64_t>(columns, blocks.size()) + 1);
   const int bits = std::countr_zero(heights);
@@ -245,7 +249,7 @@ BlockNumbers number_by_hash(std::span<const Coord> coords) {
   PooledVector<uint32_t> sorted(blocks.size()), number(blocks.size());
   std::iota(sorted.begin(), sorted.end(), 0U);
   std::sort(sorted.begin(), sorted.end(), [&](uint32_t a, uint32_t b) { return blocks[a] < blocks[b]; });
-  numbers.heights.reserve(blocks.size());
+  numbers.heights.reserve(blocks.size() + 1);
   const Coord* previous = nullptr;
   for (const uint32_t at : sorted) {
     const Coord& block = blocks[at];

@@ -196,6 +196,7 @@ class Outputs {
  public:
   /// In these blocks, of which it is not known yet what they hold.
   Outputs(BlockNumbers blocks, int64_t expected) : blocks_(std::move(blocks)) {
+    blocks_.cells.reserve(blocks_.heights.size() + 1);  // an index adds one
     blocks_.cells.assign(blocks_.heights.size(), 0);
     blocks_.of_row.clear();
     reserve(static_cast<size_t>(expected));
