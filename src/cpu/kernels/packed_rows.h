@@ -75,7 +75,8 @@ const void* decode_quads(const PanelCodes& panel, void* codes) {
 
 inline constexpr int64_t kLargestGroup = 128;
 
-/// One group's integers; false where the exact route is needed. Loops that any compiler turns into vectors.
+/// One group's integers; false where the exact route is needed, which has none. Loops that any compiler turns into
+/// vectors.
 template <int GroupSize>
 [[gnu::always_inline]] inline bool quantize_group(const float* x, int32_t limit, int16_t* q, GroupFactors& factors) {
   uint32_t largest_bits = 0;  // of |x|, whose order is that of the values, infinities and NaN on top
@@ -100,13 +101,13 @@ template <int GroupSize>
   return true;
 }
 
-/// As it is: what pairs of 16 bits are multiplied with.
+/// As they are: what pairs of 16 bits are multiplied with.
 struct WideActivations {
   using Type = int16_t;
   static constexpr int64_t kBytes = 2;
   template <int GroupSize>
-  static void write(const int16_t* q, int16_t* to) {
-    for (int c = 0; c < GroupSize; ++c) to[c] = q[c];
+  static bool quantize(const float* x, int32_t limit, int16_t* to, GroupFactors& factors) {
+    return quantize_group<GroupSize>(x, limit, to, factors);
   }
 };
 
@@ -117,7 +118,9 @@ struct BytePlanes {
   using Type = uint8_t;
   static constexpr int64_t kBytes = Planes;
   template <int GroupSize>
-  static void write(const int16_t* q, uint8_t* to) {
+  static bool quantize(const float* x, int32_t limit, uint8_t* to, GroupFactors& factors) {
+    int16_t q[GroupSize];
+    if (!quantize_group<GroupSize>(x, limit, q, factors)) return false;
     for (int plane = 0; plane < Planes; ++plane, to += GroupSize) {
       const int shift = 8 * (Planes - 1 - plane);
       const int offset = plane == 0 ? Offset : 0;
@@ -128,6 +131,7 @@ struct BytePlanes {
         to[c + 3] = static_cast<uint8_t>((q[c + 3] >> shift) + offset);
       }
     }
+    return true;
   }
 };
 
@@ -152,9 +156,8 @@ void quantize_rows_of(const RowQuantization& task) {
         for (int64_t c = 0; c < GroupSize; ++c) padded[c] = c < left ? x[c] : 0.0F;
         x = padded;
       }
-      int16_t q[GroupSize] = {};
-      is_exact |= !quantize_group<GroupSize>(x, task.limit, q, factors[group]);
-      Activations::template write<GroupSize>(q, to + group * GroupSize * kElements);
+      is_exact |=
+          !Activations::template quantize<GroupSize>(x, task.limit, to + group * GroupSize * kElements, factors[group]);
     }
     task.exact[row] = is_exact ? 1 : 0;
     if (!is_exact) continue;
