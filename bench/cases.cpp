@@ -69,8 +69,8 @@ class LayerCase : public Case {
   Work work_;
 };
 
-/// Runs on the frames of a stream in turn: a processor learns one scan's branches by heart, and runs on that take a
-/// third less time than a user's.
+/// Frames that runs are on in turn: a processor learns the branches of a single one by heart, and runs on that may take
+/// a quarter less time than a user's.
 template <typename Frame>
 class Stream {
  public:

@@ -27,16 +27,12 @@ class HeldPlaces {
     uint32_t* next = places.data();
     for (size_t first = 0; first < held_.size(); first += kWordsAtOnce) {
       const uint64_t* const words = &held_[first];
-      const auto count = static_cast<uint32_t>(next - places.data());
       uint64_t any = 0;
-      for (size_t i = 0; i < kWordsAtOnce; ++i) {
-        any |= words[i];
-        before_[first + i] = count;
-      }
+      for (size_t i = 0; i < kWordsAtOnce; ++i) any |= words[i];
       if (any == 0) continue;
       for (size_t i = 0; i < kWordsAtOnce; ++i) {
-        before_[first + i] = static_cast<uint32_t>(next - places.data());
         if (words[i] == 0) continue;
+        before_[first + i] = static_cast<uint32_t>(next - places.data());
         next = list<Few>(words[i], static_cast<uint32_t>((first + i) * kWord), next);
       }
     }
@@ -64,7 +60,7 @@ class HeldPlaces {
   }
 
   PooledVector<uint64_t> held_;
-  PooledVector<uint32_t> before_;  // by word
+  PooledVector<uint32_t> before_;  // by word that holds something: how many places before it do
 };
 
 }  // namespace lattice

@@ -16,6 +16,9 @@ float larger(float a, float b) {
   return a > b || std::isnan(a) ? a : b;
 }
 
+// Of a size that all tiles share: what the pool keeps of one tile then serves every other.
+constexpr auto kMostSlots = static_cast<size_t>(kTileRows);
+
 float start_of(PoolMode mode) {
   return mode == PoolMode::max ? -std::numeric_limits<float>::infinity() : 0.0F;
 }
@@ -49,7 +52,7 @@ Tensor CpuBackend::pool(const Tensor& x, const Relation& relation, PoolMode mode
     using T = std::remove_pointer_t<decltype(type)>;
     const T* from = x.data<T>();
     const auto accumulate = [&](const TiledRelation::Tile& tile, float* pooled) {
-      PooledVector<int32_t> sources(tile.order.size(), 0);
+      PooledVector<int32_t> sources(kMostSlots, 0);
       int64_t edges = 0;
       for (const auto& [tap, count] : tile.runs) edges += count;
       for (int64_t edge = 0; edge < edges; ++edge) {
@@ -78,7 +81,7 @@ Tensor CpuBackend::upsample(const Tensor& x, const Relation& relation, const Tri
     using T = std::remove_pointer_t<decltype(type)>;
     const T* from = x.data<T>();
     const auto accumulate = [&](const TiledRelation::Tile& tile, float* sums) {
-      PooledVector<float> weights(tile.order.size(), 0.0F);
+      PooledVector<float> weights(kMostSlots, 0.0F);
       int64_t edge = 0;
       for (const auto& [tap, count] : tile.runs) {
         const auto weight = static_cast<float>(trilinear_weight(stride, tap));
