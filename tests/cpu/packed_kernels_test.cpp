@@ -215,6 +215,49 @@ TEST_P(EveryIsa, MultipliesEightBitActivations) {
   check_route(kernels(), kernels().narrow, 127);
 }
 
+/// Kernels quantize many groups at once where rows are many; one row for itself is too few for that.
+TEST_P(EveryIsa, QuantizesRowsTogetherAsOneByOne) {
+  Random random(17);
+  const auto check = [&](const IntegerRoute& route, int32_t limit, const RandomPanel& packed, std::vector<float> x) {
+    const int64_t channels = packed.channels();
+    const RouteRows together = quantized(route, limit, packed, x, channels);
+    const auto rows = static_cast<int64_t>(together.exact.size());
+    const size_t row_bytes = together.x.size() / together.exact.size();
+    for (int64_t row = 0; row < rows; ++row) {
+      const std::vector<float> values(x.begin() + row * channels, x.begin() + (row + 1) * channels);
+      const RouteRows alone = quantized(route, limit, packed, values, channels);
+      const auto at = static_cast<size_t>(row);
+      ASSERT_EQ(together.exact[at], alone.exact[0]) << "row " << row << " of " << rows;
+      ASSERT_EQ(std::memcmp(together.x.data() + at * row_bytes, alone.x.data(), row_bytes), 0)
+          << "row " << row << " of " << rows << ", groups of " << packed.group_size;
+      ASSERT_EQ(std::memcmp(together.factors.data() + row * packed.groups, alone.factors.data(),
+                            alone.factors.size() * sizeof(GroupFactors)),
+                0)
+          << "row " << row << " of " << rows << ", groups of " << packed.group_size;
+    }
+  };
+  for (const int64_t group_size : {int64_t{32}, int64_t{64}, int64_t{128}}) {
+    for (const int64_t groups : {1, 3}) {
+      const RandomPanel packed(random, groups, group_size, 8, kernels().lanes);
+      for (const int64_t rows : {1, 7, 8, 15, 16, 17, 40, 100}) {
+        std::vector<float> x(static_cast<size_t>(rows * packed.channels()));
+        for (size_t i = 0; i < x.size(); ++i) {
+          const float size = std::ldexp(1.0F, static_cast<int>(i / static_cast<size_t>(group_size) % 40) - 20);
+          x[i] = static_cast<float>(random.uniform(-size, size));
+        }
+        std::fill_n(x.begin() + rows / 2 * packed.channels(), group_size, 0.0F);
+        std::vector<float> odd = x;
+        odd[odd.size() / 3] = std::nanf("");
+        odd[odd.size() / 2] = 0x1p-140F;
+        for (const auto& values : {x, odd}) {
+          if (kernels().wide.quantize != nullptr) check(kernels().wide, 32767, packed, values);
+          check(kernels().narrow, 127, packed, values);
+        }
+      }
+    }
+  }
+}
+
 /// A tile of some runs with one panel or two, and its sums before the product.
 struct SplitTile {
   std::vector<RandomPanel> panels;  // run by run

@@ -1,8 +1,9 @@
 #pragma once
 
 #include "cpu/kernels/arm_neon.h"
-#include "cpu/kernels/packed_rows.h"
+#include "cpu/kernels/packed_codes.h"
 #include "cpu/kernels/products.h"
+#include "cpu/kernels/rounded_rows.h"
 
 // NEON with the dot products of bytes (ARMv8.2). Both factors are unsigned: activations have 128 added to the byte with
 // the sign, and the sums start at -128 times the sum of the codes instead of zero. Those of 16 bits are two planes of
@@ -75,7 +76,7 @@ void plane_product(const PackedProduct& task) {
 template <int Planes>
 constexpr IntegerRoute plane_route() {
   return {.activation_bytes = Planes,
-          .quantize = quantize_rows<BytePlanes<Planes, 128>>,
+          .quantize = quantize_rows<Neon, BytePlanes<Planes, 128>>,
           .codes = {.code_bytes = 1, .decode = decode_quads<Neon>, .product = plane_product<Planes>}};
 }
 

@@ -4,8 +4,9 @@
 #include "cpu/kernels/dense_rows.h"
 #include "cpu/kernels/finish_rows.h"
 #include "cpu/kernels/kernels.h"
-#include "cpu/kernels/packed_rows.h"
+#include "cpu/kernels/packed_codes.h"
 #include "cpu/kernels/products.h"
+#include "cpu/kernels/rounded_rows.h"
 #include "cpu/kernels/turned_edges.h"
 #include "cpu/kernels/voxel_places.h"
 
@@ -17,14 +18,14 @@ namespace {
 template <typename V>
 constexpr IntegerRoute pair_route() {
   return {.activation_bytes = 2,
-          .quantize = quantize_rows<WideActivations>,
+          .quantize = quantize_rows<V, WideActivations>,
           .codes = {.code_bytes = 2, .decode = decode_pairs<V>, .product = packed_product<V, IntegerStep<V, 2>>}};
 }
 
 template <typename V>
 constexpr IntegerRoute quad_route() {
   return {.activation_bytes = 1,
-          .quantize = quantize_rows<BytePlanes<1>>,
+          .quantize = quantize_rows<V, BytePlanes<1>>,
           .codes = {.code_bytes = 1, .decode = decode_quads<V>, .product = packed_product<V, IntegerStep<V, 4>>}};
 }
 

@@ -46,6 +46,9 @@ struct FloatProduct {
   int64_t channels;
 };
 
+/// The most channels of a group of packed weights.
+inline constexpr int64_t kLargestGroup = 128;
+
 /// What a group of a row's activations is in float32: scale * x, with the sum of x. bfloat16 ones have scale 1.
 struct GroupFactors {
   float scale, sum;

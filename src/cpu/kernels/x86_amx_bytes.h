@@ -4,7 +4,7 @@
 
 #include "cpu/kernels/fetch.h"
 #include "cpu/kernels/kernels.h"
-#include "cpu/kernels/packed_rows.h"
+#include "cpu/kernels/packed_codes.h"
 #include "cpu/kernels/unrolled.h"
 #include "cpu/kernels/x86_amx.h"
 #include "cpu/kernels/x86_avx512.h"
@@ -164,7 +164,7 @@ inline void byte_tile_product(const PackedProduct& task) {
 
 constexpr IntegerRoute byte_tile_route() {
   return {.activation_bytes = 1,
-          .quantize = quantize_rows<BytePlanes<1>>,
+          .quantize = quantize_rows<Avx512, BytePlanes<1>>,
           .codes = {.code_bytes = 1, .decode = decode_quads<Avx512>, .product = byte_tile_product}};
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "cpu/kernels/kernels.h"
+#include "cpu/kernels/unrolled.h"
 #include "cpu/kernels/x86_intrinsics.h"
 
 // The vector policy of AVX2 with FMA and F16C, which the sets that extend it build on.
@@ -83,6 +84,43 @@ struct Avx2 {
 
   static Ints dot_pairs(Ints acc, Ints values, Ints codes) {
     return _mm256_add_epi32(acc, _mm256_madd_epi16(values, codes));
+  }
+
+  // For quantize_groups; see Avx512.
+
+  static Ints larger_ints(Ints a, Ints b) { return _mm256_max_epi32(a, b); }
+  static Ints add_ints(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
+  template <typename Join>
+  [[gnu::always_inline]] static Ints join_lanes(const Ints (&v)[kLanes], const Join& join) {
+    Ints twos[4], fours[2];
+    unrolled<4>([&](auto i) __attribute__((always_inline)) {
+      const Ints a = v[2 * i], b = v[2 * i + 1];
+      twos[i] = join(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    });
+    unrolled<2>([&](auto i) __attribute__((always_inline)) {
+      const Ints a = twos[2 * i], b = twos[2 * i + 1];
+      fours[i] = join(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+    });
+    return join(_mm256_permute2x128_si256(fours[0], fours[1], 0x20),
+                _mm256_permute2x128_si256(fours[0], fours[1], 0x31));
+  }
+  template <typename Type>
+  static Ints rounded_words(Vector first, Vector second) {
+    const Ints rounder = _mm256_castps_si256(broadcast(0x1.8p23F));
+    const Ints words = _mm256_packs_epi32(_mm256_sub_epi32(_mm256_castps_si256(first), rounder),
+                                          _mm256_sub_epi32(_mm256_castps_si256(second), rounder));
+    return _mm256_permute4x64_epi64(words, 0xD8);
+  }
+  static void store_pairs(float* to, Vector a, Vector b) {
+    const Vector lower = _mm256_unpacklo_ps(a, b), upper = _mm256_unpackhi_ps(a, b);
+    store(to, _mm256_permute2f128_ps(lower, upper, 0x20));
+    store(to + kLanes, _mm256_permute2f128_ps(lower, upper, 0x31));
+  }
+  static void store_words(int16_t* to, Ints words) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), words); }
+  static void store_words(uint8_t* to, Ints words) {
+    const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    const __m128i order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_shuffle_epi8(bytes, order));
   }
 
   static void widen_f16(const Widening& task) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "cpu/kernels/kernels.h"
+#include "cpu/kernels/unrolled.h"
 #include "cpu/kernels/x86_avx2.h"
 #include "cpu/kernels/x86_avx512_edges.h"
 #include "cpu/kernels/x86_intrinsics.h"
@@ -68,6 +69,61 @@ struct Avx512 {
 
   static Ints dot_pairs(Ints acc, Ints values, Ints codes) {
     return _mm512_add_epi32(acc, _mm512_madd_epi16(values, codes));
+  }
+
+  // For quantize_groups.
+
+  static Ints larger_ints(Ints a, Ints b) { return _mm512_max_epi32(a, b); }
+  static Ints add_ints(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
+  /// Lane i: the lanes of v[i], joined two by two.
+  template <typename Join>
+  [[gnu::always_inline]] static Ints join_lanes(const Ints (&v)[kLanes], const Join& join) {
+    Ints twos[8], fours[4], eights[2];
+    unrolled<8>([&](auto i) __attribute__((always_inline)) {
+      const Ints a = v[2 * i], b = v[2 * i + 1];
+      twos[i] = join(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    });
+    unrolled<4>([&](auto i) __attribute__((always_inline)) {
+      const Ints a = twos[2 * i], b = twos[2 * i + 1];
+      fours[i] = join(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+    });
+    const auto join_quarters = [&](Ints a, Ints b) __attribute__((always_inline)) {
+      return join(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xDD));
+    };
+    unrolled<2>([&](auto i)
+                    __attribute__((always_inline)) { eights[i] = join_quarters(fours[2 * i], fours[2 * i + 1]); });
+    return join_quarters(eights[0], eights[1]);
+  }
+  /// The integers that stand in the low bits of shifted values: as words in order, or where they become bytes, with the
+  /// middle two of four changed.
+  template <typename Type>
+  static Ints rounded_words(Vector first, Vector second) {
+    struct Places {
+      uint16_t at[32];
+    };
+    constexpr Places kPlaces = [] {
+      Places places = {};
+      for (int i = 0; i < 32; ++i) {
+        const bool is_middle = i % 4 == 1 || i % 4 == 2;
+        places.at[i] = static_cast<uint16_t>(2 * (sizeof(Type) == 1 && is_middle ? i ^ 3 : i));
+      }
+      return places;
+    }();
+    return _mm512_permutex2var_epi16(_mm512_castps_si512(first), _mm512_loadu_si512(kPlaces.at),
+                                     _mm512_castps_si512(second));
+  }
+  /// One of each, by turns.
+  static void store_pairs(float* to, Vector a, Vector b) {
+    const Ints lower = _mm512_castps_si512(_mm512_unpacklo_ps(a, b)),
+               upper = _mm512_castps_si512(_mm512_unpackhi_ps(a, b));
+    // 128 bits of both in turn: 0 1 | 2 3 of the lower half, then of the upper one.
+    const Ints first = _mm512_shuffle_i32x4(lower, upper, 0x44), second = _mm512_shuffle_i32x4(lower, upper, 0xEE);
+    _mm512_storeu_si512(to, _mm512_shuffle_i32x4(first, first, 0xD8));
+    _mm512_storeu_si512(to + kLanes, _mm512_shuffle_i32x4(second, second, 0xD8));
+  }
+  static void store_words(int16_t* to, Ints words) { _mm512_storeu_si512(to, words); }
+  static void store_words(uint8_t* to, Ints words) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi16_epi8(words));
   }
 
   static void widen_f16(const Widening& task) {

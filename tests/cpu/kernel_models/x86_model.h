@@ -38,6 +38,8 @@
 #include <simde/x86/avx512/storeu.h>
 #include <simde/x86/avx512/sub.h>
 #include <simde/x86/avx512/test.h>
+#include <simde/x86/avx512/unpackhi.h>
+#include <simde/x86/avx512/unpacklo.h>
 #include <simde/x86/f16c.h>
 #include <simde/x86/fma.h>
 
@@ -121,6 +123,9 @@ inline void _mm256_mask_storeu_epi16(void* to, __mmask16 lanes, __m256i v) {
 }
 inline __m256i _mm512_cvtepi32_epi16(__m512i v) {
   return vector_of<__m256i, int16_t>([&](size_t i) { return static_cast<int16_t>(lane_of<int32_t>(v, i)); });
+}
+inline __m256i _mm512_cvtepi16_epi8(__m512i v) {
+  return vector_of<__m256i, int8_t>([&](size_t i) { return static_cast<int8_t>(lane_of<int16_t>(v, i)); });
 }
 inline __m512i _mm512_srl_epi32(__m512i v, __m128i count) {
   return vector_of<__m512i, uint32_t>([&](size_t i) { return lane_of<uint32_t>(v, i) >> lane_of<uint32_t>(count, 0); });

@@ -1,0 +1,212 @@
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#include "cpu/kernels/fetch.h"
+#include "cpu/kernels/kernels.h"
+#include "cpu/kernels/unrolled.h"
+
+// Activations to integers. Included by one file an instruction set.
+
+namespace lattice::cpu {
+namespace {
+
+// Added to a number below 2^22, leaves its nearest integer in the low bits.
+inline constexpr float kRounder = 0x1.8p23F;
+inline constexpr uint32_t kRounderBits = std::bit_cast<uint32_t>(kRounder);
+
+// Of magnitudes, whose order as integers is that of the values, infinities and NaN on top.
+inline constexpr uint32_t kMagnitudeBits = 0x7FFFFFFFU, kInfinityBits = 0x7F800000U;
+
+/// A group's scale and what its values are multiplied with; whether it has such.
+struct GroupSteps {
+  float scale, steps_a_unit;
+  bool exist;
+
+  /// Of a group whose largest magnitude has these bits.
+  [[gnu::always_inline]] GroupSteps(uint32_t largest_bits, int32_t limit)
+      : scale(std::bit_cast<float>(largest_bits) / static_cast<float>(limit)) {
+    constexpr float kSmallestNormal = 0x1p-126F;
+    const bool is_zero = largest_bits == 0;
+    steps_a_unit = 1.0F / (is_zero ? 1.0F : scale);  // at most 2^126
+    exist = largest_bits < kInfinityBits && (is_zero || scale >= kSmallestNormal);
+  }
+};
+
+/// One group's integers; false where the exact route is needed, which has none. Loops that any compiler turns into
+/// vectors.
+template <int GroupSize>
+[[gnu::always_inline]] inline bool quantize_group(const float* x, int32_t limit, int16_t* q, GroupFactors& factors) {
+  uint32_t largest_bits = 0;
+  for (int c = 0; c < GroupSize; ++c) {
+    const uint32_t bits = std::bit_cast<uint32_t>(x[c]) & kMagnitudeBits;
+    largest_bits = bits > largest_bits ? bits : largest_bits;
+  }
+  const GroupSteps steps(largest_bits, limit);
+  if (!steps.exist) return false;
+  int32_t total = 0;
+  for (int c = 0; c < GroupSize; ++c) {
+    const float shifted = x[c] * steps.steps_a_unit + kRounder;
+    const auto rounded = static_cast<int32_t>(std::bit_cast<uint32_t>(shifted) - kRounderBits);
+    q[c] = static_cast<int16_t>(rounded);
+    total += rounded;
+  }
+  factors = {steps.scale, static_cast<float>(total)};
+  return true;
+}
+
+/// As they are: what pairs of 16 bits are multiplied with.
+struct WideActivations {
+  using Type = int16_t;
+  static constexpr int64_t kBytes = 2;
+  template <int GroupSize>
+  static bool quantize(const float* x, int32_t limit, int16_t* to, GroupFactors& factors) {
+    return quantize_group<GroupSize>(x, limit, to, factors);
+  }
+};
+
+/// Bytes, in the order of decode_quads: of each group one plane, q, or two, the high bytes of q and then the low ones.
+/// Only the first plane has a sign; `Offset` is added to it.
+template <int Planes, int Offset = 0>
+struct BytePlanes {
+  using Type = uint8_t;
+  static constexpr int64_t kBytes = Planes;
+  template <int GroupSize>
+  static bool quantize(const float* x, int32_t limit, uint8_t* to, GroupFactors& factors) {
+    int16_t q[GroupSize];
+    if (!quantize_group<GroupSize>(x, limit, q, factors)) return false;
+    for (int plane = 0; plane < Planes; ++plane, to += GroupSize) {
+      const int shift = 8 * (Planes - 1 - plane);
+      const int offset = plane == 0 ? Offset : 0;
+      for (int c = 0; c < GroupSize; c += 4) {
+        to[c] = static_cast<uint8_t>((q[c] >> shift) + offset);
+        to[c + 1] = static_cast<uint8_t>((q[c + 2] >> shift) + offset);
+        to[c + 2] = static_cast<uint8_t>((q[c + 1] >> shift) + offset);
+        to[c + 3] = static_cast<uint8_t>((q[c + 3] >> shift) + offset);
+      }
+    }
+    return true;
+  }
+};
+
+/// As many groups as a vector has lanes, one behind the other: what is largest in each, its scale and its sum are found
+/// for all of them at once, by the operations of quantize_group and to the same bits. False where one has no scale.
+template <typename V, typename Type, int GroupSize>
+[[gnu::always_inline]] inline bool quantize_groups(const float* x, int32_t limit, Type* q, GroupFactors* factors) {
+  using Ints = typename V::Ints;
+  constexpr int kGroups = V::kLanes, kVectors = GroupSize / V::kLanes;
+  Ints lanes[kGroups];
+  unrolled<kGroups>([&](auto g) __attribute__((always_inline)) {
+    const auto magnitudes = [&](int v) __attribute__((always_inline)) {
+      return V::mask(V::load_ints(reinterpret_cast<const uint32_t*>(x + g * GroupSize + v * V::kLanes)),
+                     kMagnitudeBits);
+    };
+    lanes[g] = magnitudes(0);
+    unrolled<kVectors - 1>([&](auto v) __attribute__((always_inline)) {
+      lanes[g] = V::larger_ints(lanes[g], magnitudes(v + 1));
+    });
+  });
+  alignas(kLine) uint32_t largest_bits[kGroups];
+  V::store_ints(largest_bits,
+                V::join_lanes(
+                    lanes, [](Ints a, Ints b) __attribute__((always_inline)) { return V::larger_ints(a, b); }));
+  alignas(kLine) float scales[kGroups], steps_a_unit[kGroups];
+  int missing = 0;
+  for (int g = 0; g < kGroups; ++g) {
+    const GroupSteps steps(largest_bits[g], limit);
+    scales[g] = steps.scale;
+    steps_a_unit[g] = steps.steps_a_unit;
+    missing += steps.exist ? 0 : 1;
+  }
+  unrolled<kGroups>([&](auto g) __attribute__((always_inline)) {
+    const auto steps = V::broadcast(steps_a_unit[g]), rounder = V::broadcast(kRounder);
+    const auto shifted = [&](int v) __attribute__((always_inline)) {
+      return V::add(V::multiply(V::load(x + g * GroupSize + v * V::kLanes), steps), rounder);
+    };
+    lanes[g] = V::zero_ints();
+    unrolled<kVectors / 2>([&](auto pair) __attribute__((always_inline)) {
+      const Ints words = V::template rounded_words<Type>(shifted(2 * pair), shifted(2 * pair + 1));
+      V::store_words(q + g * GroupSize + 2 * pair * V::kLanes, words);
+      lanes[g] = V::dot_pairs(lanes[g], words, V::broadcast_int(0x00010001U));
+    });
+  });
+  const Ints totals = V::join_lanes(
+      lanes, [](Ints a, Ints b) __attribute__((always_inline)) { return V::add_ints(a, b); });
+  static_assert(sizeof(GroupFactors) == 2 * sizeof(float));
+  V::store_pairs(&factors->scale, V::load(scales), V::to_floats(totals));
+  return missing == 0;
+}
+
+// A core that asks for 8 KiB ahead reads a third faster than by what its hardware foresees.
+inline constexpr int64_t kFloatsAhead = 2048;
+
+/// Whether all rows are quantized, by vectors: not where some need the exact route, nor where groups are few or do not
+/// stand one behind the other.
+template <typename V, typename Activations, int GroupSize>
+bool quantizes_by_vectors(const RowQuantization& task) {
+  if constexpr (requires { &V::larger_ints; }) {
+    const int64_t groups = task.rows * task.groups, last = groups - V::kLanes;
+    if (last < 0 || task.channels != task.groups * GroupSize) return false;
+    auto* const q = static_cast<typename Activations::Type*>(task.q);
+    bool all_exist = true;
+    const auto quantize = [&](int64_t first) __attribute__((always_inline)) {
+      const int64_t at = first * GroupSize;
+      all_exist &= quantize_groups<V, typename Activations::Type, GroupSize>(task.x + at, task.limit, q + at,
+                                                                             task.factors + first);
+    };
+    for (int64_t first = 0; first < last; first += V::kLanes) {
+      constexpr int64_t kAhead = kFloatsAhead / GroupSize;
+      if (first + kAhead < last) fetch(task.x + (first + kAhead) * GroupSize, 4 * V::kLanes * GroupSize);
+      quantize(first);
+    }
+    quantize(last);  // again those that had their turn
+    for (int64_t row = 0; row < task.rows; ++row) task.exact[row] = 0;
+    return all_exist;
+  }
+  return false;
+}
+
+template <typename V, typename Activations, int GroupSize>
+void quantize_rows_of(const RowQuantization& task) {
+  if (quantizes_by_vectors<V, Activations, GroupSize>(task)) return;
+  constexpr int64_t kElements = Activations::kBytes / static_cast<int64_t>(sizeof(typename Activations::Type));
+  const int64_t row_channels = task.groups * GroupSize;
+  const int64_t rows_ahead = 1 + kFloatsAhead / task.channels;
+  for (int64_t row = 0; row < task.rows; ++row) {
+    auto* to = static_cast<typename Activations::Type*>(task.q) + row * row_channels * kElements;
+    GroupFactors* factors = task.factors + row * task.groups;
+    bool is_exact = false;
+    if (row + rows_ahead < task.rows) fetch(task.x + (row + rows_ahead) * task.channels, 4 * task.channels);
+    for (int64_t group = 0; group < task.groups; ++group) {
+      const float* x = task.x + row * task.channels + group * GroupSize;
+      const int64_t left = task.channels - group * GroupSize;
+      float padded[GroupSize];
+      if (left < GroupSize) {
+        for (int64_t c = 0; c < GroupSize; ++c) padded[c] = c < left ? x[c] : 0.0F;
+        x = padded;
+      }
+      is_exact |=
+          !Activations::template quantize<GroupSize>(x, task.limit, to + group * GroupSize * kElements, factors[group]);
+    }
+    task.exact[row] = is_exact ? 1 : 0;
+    if (!is_exact) continue;
+    for (int64_t c = 0; c < row_channels * kElements; ++c) to[c] = 0;
+    for (int64_t group = 0; group < task.groups; ++group) factors[group] = {0, 0};
+  }
+}
+
+template <typename V, typename Activations>
+void quantize_rows(const RowQuantization& task) {
+  switch (task.group_size) {
+    case 32:
+      return quantize_rows_of<V, Activations, 32>(task);
+    case 64:
+      return quantize_rows_of<V, Activations, 64>(task);
+    default:
+      return quantize_rows_of<V, Activations, kLargestGroup>(task);
+  }
+}
+
+}  // namespace
+}  // namespace lattice::cpu
