@@ -26,6 +26,7 @@ constexpr int64_t kDenseValuesATask = int64_t{1} << 15;
 /// A thread's memory for one task.
 struct TaskScratch {
   Scratch sums, exact_sums, floats, codes, finish;
+  RowScratch rounded;
   PooledVector<int32_t> taken_input, exact_input;
   PooledVector<uint16_t> taken_slot, exact_slot;
 };
@@ -311,13 +312,14 @@ std::unique_ptr<const PreparedWeight> CpuBackend::prepare(const ConvWeight& weig
 }
 
 /// Integers pay where a row that was rounded meets enough products. Measured on a Xeon with AMX: with fewer than 32
-/// input channels, which are filled up to a whole group, they take up to four times as long as float32; on that machine
-/// and on a Zen 4, where rows are read but once, as in matrix products and by kernels as large as their stride, they
-/// need 64 output channels.
+/// input channels, which are filled up to a whole group, they take up to four times as long as float32; there, and with
+/// AVX2, where rows are read but once, as in matrix products and by kernels as large as their stride, they need 64
+/// output channels. On a Zen 4 with AVX-512, which rounds a group in half of the instructions, 32 are enough.
 Numerics CpuBackend::layer_numerics(DType activations, const ConvWeight& weight, bool reads_once) const noexcept {
   const Numerics chosen = numerics(activations);
   const bool is_free = numerics_ == Numerics::automatic && chosen == Numerics::int16;
-  const bool is_narrow = weight.in_channels() < 32 || (reads_once && weight.out_channels() < 64);
+  const int64_t enough_outputs = kernels_.lanes == 16 && !kernels_.split.exists() ? 32 : 64;
+  const bool is_narrow = weight.in_channels() < 32 || (reads_once && weight.out_channels() < enough_outputs);
   return is_free && is_narrow ? Numerics::float32 : chosen;
 }
 
@@ -325,6 +327,13 @@ Numerics CpuBackend::layer_numerics(DType activations, const ConvWeight& weight,
 bool CpuBackend::makes_rows(const Tensor& x, const ConvWeight& weight, Numerics numerics) {
   return x.dtype() == DType::f32 && (!weight.is_packed() || numerics == Numerics::float32) &&
          x.size(1) <= kMostDenseChannels;
+}
+
+/// The same of activations that are rounded before: how.
+std::optional<Rounding> CpuBackend::row_rounding(const Tensor& x, const ConvWeight& weight, Numerics numerics) const {
+  if (x.dtype() != DType::f32 || !weight.is_packed() || x.size(1) > kMostDenseChannels) return {};
+  const auto rounding = Rounding::in(numerics, kernels_);
+  return rounding && rounding->route->codes.dense_rows != nullptr ? rounding : std::nullopt;
 }
 
 template <typename TileAt>
@@ -399,10 +408,54 @@ Tensor CpuBackend::dense_linear(const Tensor& x, const ConvWeight& weight, const
   return y;
 }
 
+/// The same of rows that are rounded, where they can be, see row_rounding.
+Tensor CpuBackend::dense_linear_of_codes(const Tensor& x, const ConvWeight& weight, const Rounding& rounding,
+                                         const Epilogue& epilogue) {
+  const int64_t rows = x.size(0), channels = weight.in_channels(), out_channels = weight.out_channels();
+  const auto& panels = static_cast<const PanelWeight&>(weight.prepared(*this));
+  Tensor y = output_tensor(epilogue.columns, x.dtype(), rows, out_channels);
+  const Finisher finisher(epilogue, kernels_, out_channels, y);
+  const FloatPanels floats(panels, kernels_, nullptr);
+  workers_.for_blocks(rows, kDenseValuesATask / channels, [&](int64_t first, int64_t last) {
+    TaskScratch& scratch = task_scratch();
+    const float* const from = x.data<float>() + first * channels;
+    const RoundedRows rounded(rounding, panels, last - first, channels, scratch.rounded);
+    rounded.round(from, 0, last - first);
+    const PackedRows packed = rounded.packed();
+    for (const Panel& panel : panels.panels()) {
+      const PanelCodes codes = panels.codes(0, panel);
+      auto* const decoded =
+          scratch.codes.take<uint8_t>(codes.groups * codes.group_size * codes.width * packed.codes->code_bytes);
+      finisher.make_rows(packed.codes->dense_rows,
+                         {.x = packed.x,
+                          .rows = packed.factors,
+                          .codes = packed.codes->decode(codes, decoded),
+                          .scales = codes.scales,
+                          .biases = codes.biases,
+                          .groups = codes.groups,
+                          .group_size = codes.group_size,
+                          .width = codes.width,
+                          .finish = finisher.rows(first, last - first, panel.first, panel.outputs)});
+      for (int64_t row = first; packed.exact != nullptr && row < last; ++row) {
+        if (packed.exact[row - first] == 0) continue;
+        finisher.make_rows({.x = x.data<float>() + row * channels,
+                            .channels = channels,
+                            .panel = floats.of(0, panel, scratch.floats),
+                            .width = panel.width,
+                            .finish = finisher.rows(row, 1, panel.first, panel.outputs)});
+      }
+    }
+  });
+  return y;
+}
+
 Tensor CpuBackend::linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) {
   const int64_t rows = x.size(0);
   const Numerics numerics = layer_numerics(x.dtype(), weight, true);
   if (makes_rows(x, weight, numerics)) return dense_linear(x, weight, epilogue);
+  if (const auto rounding = row_rounding(x, weight, numerics)) {
+    return dense_linear_of_codes(x, weight, *rounding, epilogue);
+  }
   // Row i meets row i: a tile is one run, its inputs are its outputs.
   PooledVector<int32_t> row_numbers(static_cast<size_t>(rows));
   std::iota(row_numbers.begin(), row_numbers.end(), 0);

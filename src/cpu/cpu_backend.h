@@ -64,7 +64,10 @@ class CpuBackend final : public Backend {
                        const Epilogue& epilogue, const TileAt& tile_at);
 
   static bool makes_rows(const Tensor& x, const ConvWeight& weight, Numerics numerics);
+  std::optional<Rounding> row_rounding(const Tensor& x, const ConvWeight& weight, Numerics numerics) const;
   Tensor dense_linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue);
+  Tensor dense_linear_of_codes(const Tensor& x, const ConvWeight& weight, const Rounding& rounding,
+                               const Epilogue& epilogue);
   Tensor convolve_edges(const Tensor& x, const TiledRelation& relation, const ConvWeight& weight,
                         const Epilogue& epilogue);
 

@@ -99,12 +99,21 @@ RowFinish Finisher::rows(int64_t first_row, int64_t rows, int64_t first, int64_t
 
 void Finisher::make_rows(const DenseRows& task) const {
   kernels_.dense_rows(task);
+  activate_rows(task.finish, [&](int64_t row) -> int64_t {
+    return task.input == nullptr ? row : task.finish.order[task.slot[row]];
+  });
+}
+
+void Finisher::make_rows(void (*dense_rows)(const DenseCodes&), const DenseCodes& task) const {
+  dense_rows(task);
+  activate_rows(task.finish, [](int64_t row) { return row; });
+}
+
+/// What kernels that make whole rows leave to do.
+template <typename Output>
+void Finisher::activate_rows(const RowFinish& finish, const Output& output) const {
   if (activation_.kind == ActivationKind::none || activation_.kind == ActivationKind::relu) return;
-  const RowFinish& finish = task.finish;
-  for (int64_t row = 0; row < finish.rows; ++row) {
-    const int64_t output = task.input == nullptr ? row : finish.order[task.slot[row]];
-    activate(finish.y + output * finish.stride, finish.channels);
-  }
+  for (int64_t row = 0; row < finish.rows; ++row) activate(finish.y + output(row) * finish.stride, finish.channels);
 }
 
 /// Outputs of 16 bits: row by row through a row of float32.

@@ -22,12 +22,15 @@ class Finisher {
   RowFinish rows(int64_t first_row, int64_t rows, int64_t first, int64_t channels) const;
   /// Makes whole rows, the end of which is that of rows().
   void make_rows(const DenseRows& task) const;
+  void make_rows(void (*dense_rows)(const DenseCodes&), const DenseCodes& task) const;
 
  private:
   RowFinish task(int64_t first, int64_t count) const;
   bool streams(const RowFinish& task) const;
   template <typename T>
   void finish_narrow(RowFinish task, std::span<const int32_t> order, int64_t first, Scratch& scratch) const;
+  template <typename Output>
+  void activate_rows(const RowFinish& finish, const Output& output) const;
   void activate(float* y, int64_t count) const;
 
   const Kernels& kernels_;

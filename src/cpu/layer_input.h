@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "cpu/kernels/kernels.h"
 #include "cpu/panel_weight.h"
@@ -17,6 +18,37 @@ struct PackedRows {
   const void* x = nullptr;
   const GroupFactors* factors = nullptr;
   const uint8_t* exact = nullptr;  // the rows that stay in float32; null where there are none
+};
+
+/// The integers that activations are rounded to.
+struct Rounding {
+  const IntegerRoute* route;
+  int32_t limit;
+
+  /// Of packed weights in these numerics; empty where they are multiplied otherwise.
+  static std::optional<Rounding> in(Numerics numerics, const Kernels& kernels);
+};
+
+struct RowScratch {
+  Scratch rows, factors, exact;
+};
+
+/// Rows of float32 to be rounded, in memory of `scratch`.
+class RoundedRows {
+ public:
+  RoundedRows(const Rounding& rounding, const PanelWeight& weight, int64_t rows, int64_t channels, RowScratch& scratch);
+
+  /// Rows first .. last - 1 of `x`. Any thread.
+  void round(const float* x, int64_t first, int64_t last) const;
+  /// When all are rounded.
+  PackedRows packed() const;
+
+ private:
+  const Rounding rounding_;
+  int64_t rows_, channels_, groups_, group_size_;
+  uint8_t* q_;
+  GroupFactors* factors_;
+  uint8_t* exact_;
 };
 
 /// Activations in bfloat16, `stride` a row, for weights that are kept so too.
@@ -41,16 +73,13 @@ class LayerInput {
 
  private:
   void widen(const Tensor& x, const Kernels& kernels, Workers& workers);
-  void quantize(int64_t rows, int64_t channels, const IntegerRoute& route, int32_t limit, const PanelWeight& weight,
-                Workers& workers);
   /// Rows of `from` with zeros up to `row_channels`, on a boundary of 4 bytes; where that is so, `from` itself.
   template <typename T>
   const T* padded(const T* from, int64_t rows, int64_t channels, int64_t row_channels, Workers& workers);
   void sum_groups(const Tensor& x, const Bf16Route& route, const PanelWeight& weight, Workers& workers);
-  /// The rows that the route cannot take, or null where there are none.
-  static const uint8_t* some_exact(const uint8_t* exact, int64_t rows);
 
-  Scratch wide_, rows_, factors_, exact_;
+  Scratch wide_;
+  RowScratch scratch_;
   const float* floats_ = nullptr;
   PackedRows packed_rows_;
   Bf16Rows bf16_rows_;

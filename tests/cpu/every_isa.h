@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <new>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,18 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryIsaWithBf16, testing::ValuesIn(with_bf16(m
                          [](const auto& isa) { return isa.param; });
 INSTANTIATE_TEST_SUITE_P(Kernels, EveryIsaWithBf16, testing::ValuesIn(with_bf16(isas())),
                          [](const auto& isa) { return isa.param; });
+
+/// Memory at the boundary of a line.
+template <typename T>
+struct AtLine {
+  using value_type = T;
+  static constexpr std::align_val_t kLine{64};
+
+  T* allocate(size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), kLine)); }
+  void deallocate(T* block, size_t) noexcept { ::operator delete(block, kLine); }
+  bool operator==(const AtLine&) const noexcept { return true; }
+};
+using LineVector = std::vector<float, AtLine<float>>;
 
 /// Edges of one tap with distinct slots, and what their kernels add to.
 struct RandomEdges {

@@ -113,18 +113,6 @@ TEST_P(EveryIsaWithBf16, WidensPanels) {
   }
 }
 
-/// Memory at the boundary of a line.
-template <typename T>
-struct AtLine {
-  using value_type = T;
-  static constexpr std::align_val_t kLine{64};
-
-  T* allocate(size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), kLine)); }
-  void deallocate(T* block, size_t) noexcept { ::operator delete(block, kLine); }
-  bool operator==(const AtLine&) const noexcept { return true; }
-};
-using LineVector = std::vector<float, AtLine<float>>;
-
 TEST_P(EveryIsa, FinishesRows) {
   Random random(4);
   const auto value = [&] { return static_cast<float>(random.normal()); };

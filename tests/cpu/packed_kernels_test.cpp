@@ -215,6 +215,87 @@ TEST_P(EveryIsa, MultipliesEightBitActivations) {
   check_route(kernels(), kernels().narrow, 127);
 }
 
+/// Rows made whole: finished as they are stored, and nothing beside them is touched.
+void check_dense_codes(const IntegerRoute& route, int32_t limit, const RandomPanel& packed, int64_t rows,
+                       Random& random) {
+  const int64_t channels = packed.channels(), stride = packed.width + 16;
+  const int64_t outs = packed.width - static_cast<int64_t>(random.next() % 3);
+  const bool is_affine = random.next() % 2 == 0, has_residual = random.next() % 2 == 0,
+             is_zeroed = random.next() % 2 == 0;
+  const bool streams = outs % 16 == 0 && random.next() % 2 == 0;
+  const auto x = rows_of_scale_one(random, rows, channels, packed.group_size, limit);
+  const RouteRows rounded = quantized(route, limit, packed, x, channels);
+  std::vector<float> bias(static_cast<size_t>(outs)), scale(bias.size()), shift(bias.size());
+  std::vector<float> residual(static_cast<size_t>(rows * outs));
+  for (auto* values : {&bias, &scale, &shift, &residual}) {
+    for (float& value : *values) value = static_cast<float>(static_cast<int>(random.next() % 17) - 8) / 2;
+  }
+  constexpr float kUntouched = 7.25F;
+  LineVector y(static_cast<size_t>(rows * stride), kUntouched);
+  std::vector<uint8_t> decoded(static_cast<size_t>(channels * packed.width * route.codes.code_bytes));
+  route.codes.dense_rows({.x = rounded.x.data(),
+                          .rows = rounded.factors.data(),
+                          .codes = route.codes.decode(packed.view(), decoded.data()),
+                          .scales = packed.scales.data(),
+                          .biases = packed.biases.data(),
+                          .groups = packed.groups,
+                          .group_size = packed.group_size,
+                          .width = packed.width,
+                          .finish = {.rows = rows,
+                                     .channels = outs,
+                                     .bias = is_affine ? bias.data() : nullptr,
+                                     .scale = is_affine ? scale.data() : nullptr,
+                                     .shift = is_affine ? shift.data() : nullptr,
+                                     .residual = has_residual ? residual.data() : nullptr,
+                                     .residual_stride = outs,
+                                     .negative = is_zeroed ? Negative::zeroed : Negative::kept,
+                                     .y = y.data(),
+                                     .stride = stride,
+                                     .streams = streams}});
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t n = 0; n < stride; ++n) {
+      const float made = y[static_cast<size_t>(row * stride + n)];
+      if (n >= outs) {
+        ASSERT_EQ(made, kUntouched) << "row " << row << " of " << rows << ", " << n << " of " << outs;
+        continue;
+      }
+      const auto at = static_cast<size_t>(n);
+      double sum = 0, size = 0;
+      for (int64_t c = 0; c < channels; ++c) {
+        const double value = x[static_cast<size_t>(row * channels + c)];
+        const double scaled = double{packed.scale(c, n)} * packed.code(c, n);
+        sum += value * (scaled + packed.bias(c, n));
+        size += std::abs(value) * (scaled + std::abs(packed.bias(c, n)));
+      }
+      if (is_affine) {
+        sum = (sum + bias[at]) * scale[at] + shift[at];
+        size = (size + std::abs(bias[at])) * std::abs(scale[at]) + std::abs(shift[at]);
+      }
+      if (has_residual) sum += residual[static_cast<size_t>(row * outs + n)];
+      if (is_zeroed) sum = std::max(sum, 0.0);
+      constexpr int64_t kFinishRoundings = 4;
+      ASSERT_NEAR(made, sum, static_cast<double>(kIntegerRoundings + kFinishRoundings) * 0x1p-24 * (size + 16))
+          << "row " << row << " of " << rows << ", " << n << " of " << outs;
+    }
+  }
+}
+
+TEST_P(EveryIsa, MakesDenseRowsOfCodes) {
+  Random random(19);
+  const Kernels& k = kernels();
+  for_packings(k, [&](int64_t bits, int64_t group_size, int64_t width) {
+    for (const int64_t groups : {1, 3}) {
+      const RandomPanel packed(random, groups, group_size, bits, width);
+      for (const int64_t rows : {int64_t{1}, int64_t{5}, int64_t{12}, 12 + static_cast<int64_t>(random.next() % 20)}) {
+        if (k.wide.codes.dense_rows != nullptr) check_dense_codes(k.wide, 32767, packed, rows, random);
+        if (k.narrow.codes.dense_rows != nullptr) {
+          check_dense_codes(k.narrow, k.narrow.activation_bytes == 2 ? 32767 : 127, packed, rows, random);
+        }
+      }
+    }
+  });
+}
+
 /// Kernels quantize many groups at once where rows are many; one row for itself is too few for that.
 TEST_P(EveryIsa, QuantizesRowsTogetherAsOneByOne) {
   Random random(17);

@@ -65,19 +65,31 @@ class DenseFinish {
 
   bool streams() const noexcept { return streams_; }
   template <bool Streams>
-  [[gnu::always_inline]] void store(int64_t row, const Vector* sums) const {
+  [[gnu::always_inline]] void store(int64_t row, const Vector* of_row) const {
+    // All is read before anything is stored: for all that a compiler knows, that changes *this.
+    const auto last = last_;
+    float* const y = y_ + row * stride_;
+    Vector sums[N];
+    unrolled<N>([&](auto n) __attribute__((always_inline)) { sums[n] = of_row[n]; });
+    if (is_affine_) {
+      unrolled<N>([&](auto n) __attribute__((always_inline)) {
+        sums[n] = V::add(V::multiply(V::add(sums[n], bias_[n]), scale_[n]), shift_[n]);
+      });
+    }
+    if (residual_ != nullptr) {
+      const float* const residual = residual_ + row * residual_stride_;
+      unrolled<N>([&](auto n) __attribute__((always_inline)) { sums[n] = V::add(sums[n], load<n>(residual)); });
+    }
+    if (is_zeroed_) {
+      unrolled<N>([&](auto n) __attribute__((always_inline)) { sums[n] = V::zero_below(sums[n]); });
+    }
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
-      Vector sum = sums[n];
-      if (is_affine_) sum = V::add(V::multiply(V::add(sum, bias_[n]), scale_[n]), shift_[n]);
-      if (residual_ != nullptr) sum = V::add(sum, load<n>(residual_ + row * residual_stride_));
-      if (is_zeroed_) sum = V::zero_below(sum);
-      float* const y = y_ + row * stride_ + n * V::kLanes;
       if constexpr (Streams) {  // whole vectors
-        stream(y, sum);
+        stream(y + n * V::kLanes, sums[n]);
       } else if constexpr (n + 1 == N) {
-        V::store(y, sum, last_);
+        V::store(y + n * V::kLanes, sums[n], last);
       } else {
-        V::store(y, sum);
+        V::store(y + n * V::kLanes, sums[n]);
       }
     });
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cpu/kernels/bf16_rows.h"
+#include "cpu/kernels/dense_codes.h"
 #include "cpu/kernels/dense_rows.h"
 #include "cpu/kernels/finish_rows.h"
 #include "cpu/kernels/kernels.h"
@@ -19,14 +20,20 @@ template <typename V>
 constexpr IntegerRoute pair_route() {
   return {.activation_bytes = 2,
           .quantize = quantize_rows<V, WideActivations>,
-          .codes = {.code_bytes = 2, .decode = decode_pairs<V>, .product = packed_product<V, IntegerStep<V, 2>>}};
+          .codes = {.code_bytes = 2,
+                    .decode = decode_pairs<V>,
+                    .product = packed_product<V, IntegerStep<V, 2>>,
+                    .dense_rows = dense_codes<V, IntegerStep<V, 2>>}};
 }
 
 template <typename V>
 constexpr IntegerRoute quad_route() {
   return {.activation_bytes = 1,
           .quantize = quantize_rows<V, BytePlanes<1>>,
-          .codes = {.code_bytes = 1, .decode = decode_quads<V>, .product = packed_product<V, IntegerStep<V, 4>>}};
+          .codes = {.code_bytes = 1,
+                    .decode = decode_quads<V>,
+                    .product = packed_product<V, IntegerStep<V, 4>>,
+                    .dense_rows = dense_codes<V, IntegerStep<V, 4>>}};
 }
 
 template <typename V>

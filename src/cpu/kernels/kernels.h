@@ -198,6 +198,20 @@ struct DenseRows {
   RowFinish finish;
 };
 
+/// The same of rounded activations and codes: x[r] @ panel is the sum over groups of row.scale * (scale * (x . code) +
+/// bias * row.sum), see PackedProduct.
+struct DenseCodes {
+  const void* x;  // (finish.rows, groups * group_size), as quantize wrote them
+  const GroupFactors* rows;
+  const void* codes;
+  const float* scales;
+  const float* biases;
+  int64_t groups;
+  int64_t group_size;
+  int64_t width;
+  RowFinish finish;
+};
+
 /// 16-bit floats to float32, `count` of them.
 struct Widening {
   const uint16_t* from;
@@ -317,6 +331,7 @@ struct CodeKernels {
   /// Where the codes stand: in `codes`, or in the panel, if it has them so.
   const void* (*decode)(const PanelCodes&, void* codes);
   void (*product)(const PackedProduct&);
+  void (*dense_rows)(const DenseCodes&) = nullptr;  ///< of integers; null where there is no such kernel
 };
 
 /// A way to multiply packed weights with activations that are rounded to integers, in a form of its own as well.
