@@ -329,7 +329,7 @@ bool CpuBackend::makes_rows(const Tensor& x, const ConvWeight& weight, Numerics 
          x.size(1) <= kMostDenseChannels;
 }
 
-/// The same of activations that are rounded before: how.
+/// How rows are rounded whose products a kernel makes whole; empty where none does.
 std::optional<Rounding> CpuBackend::row_rounding(const Tensor& x, const ConvWeight& weight, Numerics numerics) const {
   if (x.dtype() != DType::f32 || !weight.is_packed() || x.size(1) > kMostDenseChannels) return {};
   const auto rounding = Rounding::in(numerics, kernels_);
@@ -408,7 +408,7 @@ Tensor CpuBackend::dense_linear(const Tensor& x, const ConvWeight& weight, const
   return y;
 }
 
-/// The same of rows that are rounded, where they can be, see row_rounding.
+/// The same of rows that are rounded, each task its own; see row_rounding. Rows that cannot be take float32.
 Tensor CpuBackend::dense_linear_of_codes(const Tensor& x, const ConvWeight& weight, const Rounding& rounding,
                                          const Epilogue& epilogue) {
   const int64_t rows = x.size(0), channels = weight.in_channels(), out_channels = weight.out_channels();
@@ -418,9 +418,8 @@ Tensor CpuBackend::dense_linear_of_codes(const Tensor& x, const ConvWeight& weig
   const FloatPanels floats(panels, kernels_, nullptr);
   workers_.for_blocks(rows, kDenseValuesATask / channels, [&](int64_t first, int64_t last) {
     TaskScratch& scratch = task_scratch();
-    const float* const from = x.data<float>() + first * channels;
     const RoundedRows rounded(rounding, panels, last - first, channels, scratch.rounded);
-    rounded.round(from, 0, last - first);
+    rounded.round(x.data<float>() + first * channels, 0, last - first);
     const PackedRows packed = rounded.packed();
     for (const Panel& panel : panels.panels()) {
       const PanelCodes codes = panels.codes(0, panel);
@@ -436,11 +435,13 @@ Tensor CpuBackend::dense_linear_of_codes(const Tensor& x, const ConvWeight& weig
                           .group_size = codes.group_size,
                           .width = codes.width,
                           .finish = finisher.rows(first, last - first, panel.first, panel.outputs)});
-      for (int64_t row = first; packed.exact != nullptr && row < last; ++row) {
+      if (packed.exact == nullptr) continue;
+      const float* const float_panel = floats.of(0, panel, scratch.floats);
+      for (int64_t row = first; row < last; ++row) {
         if (packed.exact[row - first] == 0) continue;
         finisher.make_rows({.x = x.data<float>() + row * channels,
                             .channels = channels,
-                            .panel = floats.of(0, panel, scratch.floats),
+                            .panel = float_panel,
                             .width = panel.width,
                             .finish = finisher.rows(row, 1, panel.first, panel.outputs)});
       }

@@ -29,6 +29,7 @@ struct Rounding {
   static std::optional<Rounding> in(Numerics numerics, const Kernels& kernels);
 };
 
+/// Memory of rounded rows.
 struct RowScratch {
   Scratch rows, factors, exact;
 };
@@ -44,7 +45,7 @@ class RoundedRows {
   PackedRows packed() const;
 
  private:
-  const Rounding rounding_;
+  Rounding rounding_;
   int64_t rows_, channels_, groups_, group_size_;
   uint8_t* q_;
   GroupFactors* factors_;

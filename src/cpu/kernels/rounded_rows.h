@@ -108,9 +108,7 @@ template <typename V, typename Type, int GroupSize>
     });
   });
   alignas(kLine) uint32_t largest_bits[kGroups];
-  V::store_ints(largest_bits,
-                V::join_lanes(
-                    lanes, [](Ints a, Ints b) __attribute__((always_inline)) { return V::larger_ints(a, b); }));
+  V::store_ints(largest_bits, V::template join_lanes<V::larger_ints>(lanes));
   alignas(kLine) float scales[kGroups], steps_a_unit[kGroups];
   int missing = 0;
   for (int g = 0; g < kGroups; ++g) {
@@ -131,8 +129,7 @@ template <typename V, typename Type, int GroupSize>
       lanes[g] = V::dot_pairs(lanes[g], words, V::broadcast_int(0x00010001U));
     });
   });
-  const Ints totals = V::join_lanes(
-      lanes, [](Ints a, Ints b) __attribute__((always_inline)) { return V::add_ints(a, b); });
+  const Ints totals = V::template join_lanes<V::add_ints>(lanes);
   static_assert(sizeof(GroupFactors) == 2 * sizeof(float));
   V::store_pairs(&factors->scale, V::load(scales), V::to_floats(totals));
   return missing == 0;

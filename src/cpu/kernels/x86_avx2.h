@@ -90,8 +90,8 @@ struct Avx2 {
 
   static Ints larger_ints(Ints a, Ints b) { return _mm256_max_epi32(a, b); }
   static Ints add_ints(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
-  template <typename Join>
-  [[gnu::always_inline]] static Ints join_lanes(const Ints (&v)[kLanes], const Join& join) {
+  template <Ints (*join)(Ints, Ints)>
+  [[gnu::always_inline]] static Ints join_lanes(const Ints (&v)[kLanes]) {
     Ints twos[4], fours[2];
     unrolled<4>([&](auto i) __attribute__((always_inline)) {
       const Ints a = v[2 * i], b = v[2 * i + 1];

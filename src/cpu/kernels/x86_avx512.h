@@ -76,8 +76,8 @@ struct Avx512 {
   static Ints larger_ints(Ints a, Ints b) { return _mm512_max_epi32(a, b); }
   static Ints add_ints(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
   /// Lane i: the lanes of v[i], joined two by two.
-  template <typename Join>
-  [[gnu::always_inline]] static Ints join_lanes(const Ints (&v)[kLanes], const Join& join) {
+  template <Ints (*join)(Ints, Ints)>
+  [[gnu::always_inline]] static Ints join_lanes(const Ints (&v)[kLanes]) {
     Ints twos[8], fours[4], eights[2];
     unrolled<8>([&](auto i) __attribute__((always_inline)) {
       const Ints a = v[2 * i], b = v[2 * i + 1];
