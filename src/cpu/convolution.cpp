@@ -253,7 +253,8 @@ class LayerProduct {
                          .scales = packed.scales,
                          .biases = packed.biases,
                          .groups = packed.groups,
-                         .group_size = packed.group_size});
+                         .group_size = packed.group_size,
+                         .channels = channels_});
   }
 
   /// The edges whose input the route takes, and those whose input it does not.
@@ -433,6 +434,7 @@ Tensor CpuBackend::dense_linear_of_codes(const Tensor& x, const ConvWeight& weig
                           .biases = codes.biases,
                           .groups = codes.groups,
                           .group_size = codes.group_size,
+                          .channels = channels,
                           .width = codes.width,
                           .finish = finisher.rows(first, last - first, panel.first, panel.outputs)});
       if (packed.exact == nullptr) continue;

@@ -32,7 +32,8 @@ template <typename V, typename Step, int R, int N, int Steps>
       x[r] = rows + r * row_steps + group * steps;
       unrolled<N>([&](auto n) __attribute__((always_inline)) { acc[r * N + n] = Step::zero(); });
     });
-    add_steps<V, Step, R, N>(acc, x, static_cast<const uint32_t*>(task.codes) + group * steps * kWidth, steps);
+    const uint32_t* const codes = static_cast<const uint32_t*>(task.codes) + group * steps * kWidth;
+    add_steps<V, Step, R, N>(acc, x, codes, used_steps<Step>(task, group));
     const GroupFactors* const factors = task.rows + first * groups + group;
     const float *const scales = task.scales + group * kWidth, *const biases = task.biases + group * kWidth;
     /// done(r, sums) for each row.

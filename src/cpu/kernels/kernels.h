@@ -58,7 +58,8 @@ struct GroupFactors {
 /// exact, that of bfloat16 summed in float32.
 ///
 /// `x` holds groups * group_size activations a row, integers as quantize wrote them or bfloat16, and `codes` the panel
-/// as decode wrote it; `rows` is (rows, groups), `scales` and `biases` (groups, width).
+/// as decode wrote it; `rows` is (rows, groups), `scales` and `biases` (groups, width). Activations from `channels` on
+/// are zero, and may be left out.
 struct PackedProduct {
   TapEdges edges;
   const void* x;
@@ -68,6 +69,7 @@ struct PackedProduct {
   const float* biases;
   int64_t groups;
   int64_t group_size;
+  int64_t channels;
 };
 
 /// What a tap's edges are multiplied with: panels one behind the other as decode made them. Scales are (panels, groups,
@@ -208,6 +210,7 @@ struct DenseCodes {
   const float* biases;
   int64_t groups;
   int64_t group_size;
+  int64_t channels;
   int64_t width;
   RowFinish finish;
 };

@@ -89,24 +89,17 @@ struct Bf16Step : WordStep<V> {
 };
 
 /// acc[r, n] += x[r] times vector n of the panel, over `steps` of both. A step of the panel is `Stride` vectors.
-template <typename V, typename Step, int R, int N, int Stride = N, bool IsUnrolled = false>
+template <typename V, typename Step, int R, int N, int Stride = N>
 [[gnu::always_inline]] inline void add_steps(typename Step::Sum (&acc)[R * N],
                                              const typename Step::Element* const (&x)[R],
                                              const typename Step::Element* panel, int64_t steps) {
-  const auto add = [&](int64_t step) __attribute__((always_inline)) {
+  for (int64_t step = 0; step < steps; ++step, panel += Stride * V::kLanes) {
     typename Step::Factor weights[N];
     unrolled<N>([&](auto n) __attribute__((always_inline)) { weights[n] = Step::load(panel + n * V::kLanes); });
     unrolled<R>([&](auto r) __attribute__((always_inline)) {
       const typename Step::Factor value = Step::broadcast(x[r][step]);
       unrolled<N>([&](auto n) __attribute__((always_inline)) { Step::add(acc[r * N + n], value, weights[n]); });
     });
-    panel += Stride * V::kLanes;
-  };
-  if constexpr (IsUnrolled) {
-#pragma GCC unroll 4
-    for (int64_t step = 0; step < steps; ++step) add(step);
-  } else {
-    for (int64_t step = 0; step < steps; ++step) add(step);
   }
 }
 
@@ -331,12 +324,16 @@ template <typename V, int R, int N>
   });
 }
 
+/// Steps of a group that are not all zero: the last may hold fewer channels than others.
+template <typename Step, typename Task>
+int64_t used_steps(const Task& task, int64_t group) {
+  const int64_t left = task.channels - group * task.group_size;
+  return ((left < task.group_size ? left : task.group_size) + Step::kChannels - 1) / Step::kChannels;
+}
+
 /// One group of channels.
 template <typename V, typename Step, int R, int N>
 [[gnu::noinline]] void multiply_codes(const PackedProduct& task, int64_t first, int64_t group) {
-  // Four bytes a step leave so few steps that it shows how often a loop goes back: 2 to 4 % on a Zen 4. Other steps
-  // gain nothing, and 16 registers do not suffice.
-  constexpr bool kIsUnrolled = Step::kChannels == 4 && V::kLanes == 16;
   const int64_t steps = task.group_size / Step::kChannels;
   const GroupEdges<R> edges(task, first, group);
   const uint32_t* x[R];
@@ -348,7 +345,7 @@ template <typename V, typename Step, int R, int N>
   fetch_next_rows<R>(task.edges, first, static_cast<const uint32_t*>(task.x) + group * steps, task.groups * steps * 4,
                      steps * 4);
   const uint32_t* const codes = static_cast<const uint32_t*>(task.codes) + group * steps * (N * V::kLanes);
-  add_steps<V, Step, R, N, N, kIsUnrolled>(acc, x, codes, steps);
+  add_steps<V, Step, R, N>(acc, x, codes, used_steps<Step>(task, group));
   add_scaled<V, R, N>(edges, acc);
 }
 

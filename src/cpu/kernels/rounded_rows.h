@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <type_traits>
 
 #include "cpu/kernels/fetch.h"
 #include "cpu/kernels/kernels.h"
@@ -90,17 +91,18 @@ struct BytePlanes {
   }
 };
 
-/// As many groups as a vector has lanes, one behind the other: what is largest in each, its scale and its sum are found
-/// for all of them at once, by the operations of quantize_group and to the same bits. False where one has no scale.
-template <typename V, typename Type, int GroupSize>
-[[gnu::always_inline]] inline bool quantize_groups(const float* x, int32_t limit, Type* q, GroupFactors* factors) {
+/// As many groups as a vector has lanes, `stride` floats from one to the next, to integers `q_stride` apart: what is
+/// largest in each, its scale and its sum are found for all of them at once, by the operations of quantize_group and to
+/// the same bits. False where one has no scale.
+template <typename V, typename Type, int GroupSize, typename Stride>
+[[gnu::always_inline]] inline bool quantize_groups(const float* x, Stride stride, int32_t limit, Type* q,
+                                                   Stride q_stride, GroupFactors* factors) {
   using Ints = typename V::Ints;
   constexpr int kGroups = V::kLanes, kVectors = GroupSize / V::kLanes;
   Ints lanes[kGroups];
   unrolled<kGroups>([&](auto g) __attribute__((always_inline)) {
     const auto magnitudes = [&](int v) __attribute__((always_inline)) {
-      return V::mask(V::load_ints(reinterpret_cast<const uint32_t*>(x + g * GroupSize + v * V::kLanes)),
-                     kMagnitudeBits);
+      return V::mask(V::load_ints(reinterpret_cast<const uint32_t*>(x + g * stride + v * V::kLanes)), kMagnitudeBits);
     };
     lanes[g] = magnitudes(0);
     unrolled<kVectors - 1>([&](auto v) __attribute__((always_inline)) {
@@ -120,12 +122,12 @@ template <typename V, typename Type, int GroupSize>
   unrolled<kGroups>([&](auto g) __attribute__((always_inline)) {
     const auto steps = V::broadcast(steps_a_unit[g]), rounder = V::broadcast(kRounder);
     const auto shifted = [&](int v) __attribute__((always_inline)) {
-      return V::add(V::multiply(V::load(x + g * GroupSize + v * V::kLanes), steps), rounder);
+      return V::add(V::multiply(V::load(x + g * stride + v * V::kLanes), steps), rounder);
     };
     lanes[g] = V::zero_ints();
     unrolled<kVectors / 2>([&](auto pair) __attribute__((always_inline)) {
       const Ints words = V::template rounded_words<Type>(shifted(2 * pair), shifted(2 * pair + 1));
-      V::store_words(q + g * GroupSize + 2 * pair * V::kLanes, words);
+      V::store_words(q + g * q_stride + 2 * pair * V::kLanes, words);
       lanes[g] = V::dot_pairs(lanes[g], words, V::broadcast_int(0x00010001U));
     });
   });
@@ -138,28 +140,69 @@ template <typename V, typename Type, int GroupSize>
 // A core that asks for 8 KiB ahead reads a third faster than by what its hardware foresees.
 inline constexpr int64_t kFloatsAhead = 2048;
 
-/// Whether all rows are quantized, by vectors: not where some need the exact route, nor where groups are few or do not
-/// stand one behind the other.
+/// Rows whose groups stand one behind the other; false where one has no scale.
+template <typename V, typename Type, int GroupSize>
+bool quantize_whole_groups(const RowQuantization& task) {
+  const int64_t last = task.rows * task.groups - V::kLanes;
+  auto* const q = static_cast<Type*>(task.q);
+  bool all_exist = true;
+  const auto quantize = [&](int64_t first) __attribute__((always_inline)) {
+    const int64_t at = first * GroupSize;
+    all_exist &=
+        quantize_groups<V, Type, GroupSize>(task.x + at, std::integral_constant<int64_t, GroupSize>(), task.limit,
+                                            q + at, std::integral_constant<int64_t, GroupSize>(), task.factors + first);
+  };
+  for (int64_t first = 0; first < last; first += V::kLanes) {
+    constexpr int64_t kAhead = kFloatsAhead / GroupSize;
+    if (first + kAhead < last) fetch(task.x + (first + kAhead) * GroupSize, 4 * V::kLanes * GroupSize);
+    quantize(first);
+  }
+  quantize(last);  // again those that had their turn
+  return all_exist;
+}
+
+/// Group `group` of so many rows as a vector has lanes, of which `x` is the first; they stand `stride` floats apart.
+template <typename V, typename Type, int GroupSize>
+[[gnu::noinline]] bool quantize_group_of_rows(const RowQuantization& task, int64_t first, int64_t group, const float* x,
+                                              int64_t stride) {
+  const int64_t row_channels = task.groups * GroupSize;
+  Type* const q = static_cast<Type*>(task.q) + first * row_channels + group * GroupSize;
+  GroupFactors factors[V::kLanes];
+  const bool exist = quantize_groups<V, Type, GroupSize>(x, stride, task.limit, q, row_channels, factors);
+  for (int row = 0; row < V::kLanes; ++row) task.factors[(first + row) * task.groups + group] = factors[row];
+  return exist;
+}
+
+/// Rows whose last group is not full; false where a group has no scale.
+template <typename V, typename Type, int GroupSize>
+bool quantize_padded_rows(const RowQuantization& task) {
+  const int64_t channels = task.channels, last = task.rows - V::kLanes;
+  const int64_t last_group = task.groups - 1, whole = last_group * GroupSize;
+  alignas(kLine) float padded[V::kLanes * GroupSize] = {};
+  bool all_exist = true;
+  for (int64_t begin = 0; begin < last + V::kLanes; begin += V::kLanes) {
+    const int64_t first = begin < last ? begin : last;  // the last ones again
+    const float* const x = task.x + first * channels;
+    for (int64_t group = 0; group < last_group; ++group) {
+      all_exist &= quantize_group_of_rows<V, Type, GroupSize>(task, first, group, x + group * GroupSize, channels);
+    }
+    for (int row = 0; row < V::kLanes; ++row) {
+      for (int64_t c = whole; c < channels; ++c) padded[row * GroupSize + c - whole] = x[row * channels + c];
+    }
+    all_exist &= quantize_group_of_rows<V, Type, GroupSize>(task, first, last_group, padded, GroupSize);
+  }
+  return all_exist;
+}
+
+/// Whether all rows are quantized, by vectors: not where some need the exact route, nor where rows are few.
 template <typename V, typename Activations, int GroupSize>
 bool quantizes_by_vectors(const RowQuantization& task) {
   if constexpr (requires { &V::larger_ints; }) {
-    const int64_t groups = task.rows * task.groups, last = groups - V::kLanes;
-    if (last < 0 || task.channels != task.groups * GroupSize) return false;
-    auto* const q = static_cast<typename Activations::Type*>(task.q);
-    bool all_exist = true;
-    const auto quantize = [&](int64_t first) __attribute__((always_inline)) {
-      const int64_t at = first * GroupSize;
-      all_exist &= quantize_groups<V, typename Activations::Type, GroupSize>(task.x + at, task.limit, q + at,
-                                                                             task.factors + first);
-    };
-    for (int64_t first = 0; first < last; first += V::kLanes) {
-      constexpr int64_t kAhead = kFloatsAhead / GroupSize;
-      if (first + kAhead < last) fetch(task.x + (first + kAhead) * GroupSize, 4 * V::kLanes * GroupSize);
-      quantize(first);
-    }
-    quantize(last);  // again those that had their turn
+    using Type = typename Activations::Type;
+    const bool is_padded = task.channels != task.groups * GroupSize;
+    if ((is_padded ? task.rows : task.rows * task.groups) < V::kLanes) return false;
     for (int64_t row = 0; row < task.rows; ++row) task.exact[row] = 0;
-    return all_exist;
+    return is_padded ? quantize_padded_rows<V, Type, GroupSize>(task) : quantize_whole_groups<V, Type, GroupSize>(task);
   }
   return false;
 }
