@@ -80,6 +80,19 @@ class FloatPanels {
   int64_t tap_floats_ = 0;
 };
 
+/// Rows of so many channels and a panel, which is decoded to memory of `scratch`.
+CodeOperands code_operands(const PackedRows& rows, int64_t channels, const PanelCodes& panel, Scratch& scratch) {
+  auto* decoded = scratch.take<uint8_t>(panel.groups * panel.group_size * panel.width * rows.codes->code_bytes);
+  return {.x = rows.x,
+          .rows = rows.factors,
+          .codes = rows.codes->decode(panel, decoded),
+          .scales = panel.scales,
+          .biases = panel.biases,
+          .groups = panel.groups,
+          .group_size = panel.group_size,
+          .channels = channels};
+}
+
 /// One layer's products: the edges of a tile times the panels of a block, by whichever route.
 class LayerProduct {
  public:
@@ -243,18 +256,7 @@ class LayerProduct {
 
   void multiply_codes(int64_t tap, const Panel& panel, const TapEdges& edges, TaskScratch& scratch) const {
     const PackedRows& rows = input_.packed_rows();
-    const PanelCodes packed = weight_.codes(tap, panel);
-    auto* decoded =
-        scratch.codes.take<uint8_t>(packed.groups * packed.group_size * packed.width * rows.codes->code_bytes);
-    rows.codes->product({.edges = edges,
-                         .x = rows.x,
-                         .rows = rows.factors,
-                         .codes = rows.codes->decode(packed, decoded),
-                         .scales = packed.scales,
-                         .biases = packed.biases,
-                         .groups = packed.groups,
-                         .group_size = packed.group_size,
-                         .channels = channels_});
+    rows.codes->product({code_operands(rows, channels_, weight_.codes(tap, panel), scratch.codes), edges});
   }
 
   /// The edges whose input the route takes, and those whose input it does not.
@@ -423,20 +425,8 @@ Tensor CpuBackend::dense_linear_of_codes(const Tensor& x, const ConvWeight& weig
     rounded.round(x.data<float>() + first * channels, 0, last - first);
     const PackedRows packed = rounded.packed();
     for (const Panel& panel : panels.panels()) {
-      const PanelCodes codes = panels.codes(0, panel);
-      auto* const decoded =
-          scratch.codes.take<uint8_t>(codes.groups * codes.group_size * codes.width * packed.codes->code_bytes);
-      finisher.make_rows(packed.codes->dense_rows,
-                         {.x = packed.x,
-                          .rows = packed.factors,
-                          .codes = packed.codes->decode(codes, decoded),
-                          .scales = codes.scales,
-                          .biases = codes.biases,
-                          .groups = codes.groups,
-                          .group_size = codes.group_size,
-                          .channels = channels,
-                          .width = codes.width,
-                          .finish = finisher.rows(first, last - first, panel.first, panel.outputs)});
+      finisher.make_rows(*packed.codes, {code_operands(packed, channels, panels.codes(0, panel), scratch.codes),
+                                         panel.width, finisher.rows(first, last - first, panel.first, panel.outputs)});
       if (packed.exact == nullptr) continue;
       const float* const float_panel = floats.of(0, panel, scratch.floats);
       for (int64_t row = first; row < last; ++row) {

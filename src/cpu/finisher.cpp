@@ -104,8 +104,8 @@ void Finisher::make_rows(const DenseRows& task) const {
   });
 }
 
-void Finisher::make_rows(void (*dense_rows)(const DenseCodes&), const DenseCodes& task) const {
-  dense_rows(task);
+void Finisher::make_rows(const CodeKernels& kernels, const DenseCodes& task) const {
+  kernels.dense_rows(task);
   activate_rows(task.finish, [](int64_t row) { return row; });
 }
 

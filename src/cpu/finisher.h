@@ -22,7 +22,7 @@ class Finisher {
   RowFinish rows(int64_t first_row, int64_t rows, int64_t first, int64_t channels) const;
   /// Makes whole rows, the end of which is that of rows().
   void make_rows(const DenseRows& task) const;
-  void make_rows(void (*dense_rows)(const DenseCodes&), const DenseCodes& task) const;
+  void make_rows(const CodeKernels& kernels, const DenseCodes& task) const;
 
  private:
   RowFinish task(int64_t first, int64_t count) const;

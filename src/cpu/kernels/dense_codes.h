@@ -14,8 +14,8 @@
 namespace lattice::cpu {
 namespace {
 
-/// R rows of N vectors. Steps: those of the only group; 0 where there are several, of as many as the task says. What is
-/// added up of the groups before the last waits in the first-level cache.
+/// R rows of N vectors. Steps: those of the only group; 0 for any number of groups, of as many as the task says. What
+/// is added up of the groups before the last waits in the first-level cache.
 template <typename V, typename Step, int R, int N, int Steps>
 [[gnu::noinline]] void multiply_dense_codes(const DenseCodes& task, const DenseFinish<V, N>& finish, int64_t first) {
   using Vector = typename V::Vector;
@@ -46,11 +46,9 @@ template <typename V, typename Step, int R, int N, int Steps>
           constexpr int64_t kOffset = n * V::kLanes;
           const Vector biased = V::multiply(row_sum, V::load(biases + kOffset));
           const Vector product = V::multiply_add(V::to_floats(acc[r * N + n]), V::load(scales + kOffset), biased);
-          if constexpr (kIsOneGroup) {
-            sums[n] = V::multiply(row_scale, product);
-          } else {
-            sums[n] = V::multiply_add(row_scale, product, V::load(kept + r * kWidth + kOffset));
-          }
+          Vector before = V::broadcast(0.0F);
+          if constexpr (!kIsOneGroup) before = V::load(kept + r * kWidth + kOffset);
+          sums[n] = V::multiply_add(row_scale, product, before);
         });
         done(r, sums);
       });
@@ -79,7 +77,7 @@ void dense_codes_of(const DenseCodes& task) {
     multiply_dense_codes<V, Step, kRows, N, Steps>(task, finish, first);
   }
   if (last >= 0) return multiply_dense_codes<V, Step, kRows, N, Steps>(task, finish, last);
-  for (int64_t row = 0; row < task.finish.rows; ++row) multiply_dense_codes<V, Step, 1, N, Steps>(task, finish, row);
+  for (int64_t row = 0; row < task.finish.rows; ++row) multiply_dense_codes<V, Step, 1, N, 0>(task, finish, row);
 }
 
 template <typename V, typename Step>

@@ -54,14 +54,13 @@ struct GroupFactors {
   float scale, sum;
 };
 
-/// sums[slot[e]] += sum over groups of row.scale * (scale * (x . code) + bias * row.sum): the product of integers
-/// exact, that of bfloat16 summed in float32.
+/// Rows and the packed weights of a panel, whose product is, for each row and output, the sum over groups of row.scale
+/// * (scale * (x . code) + bias * row.sum): that of integers exact, that of bfloat16 summed in float32.
 ///
 /// `x` holds groups * group_size activations a row, integers as quantize wrote them or bfloat16, and `codes` the panel
 /// as decode wrote it; `rows` is (rows, groups), `scales` and `biases` (groups, width). Activations from `channels` on
 /// are zero, and may be left out.
-struct PackedProduct {
-  TapEdges edges;
+struct CodeOperands {
   const void* x;
   const GroupFactors* rows;
   const void* codes;
@@ -70,6 +69,11 @@ struct PackedProduct {
   int64_t groups;
   int64_t group_size;
   int64_t channels;
+};
+
+/// sums[slot[e]] += row input[e] of the operands' product.
+struct PackedProduct : CodeOperands {
+  TapEdges edges;
 };
 
 /// What a tap's edges are multiplied with: panels one behind the other as decode made them. Scales are (panels, groups,
@@ -123,6 +127,9 @@ struct PanelCodes {
 constexpr int code_shift(int64_t i) {
   return static_cast<int>(16 * (i & 1) + 8 * (i >> 1 & 1) + 4 * (i >> 2));
 }
+
+/// Added to a number below 2^22, leaves its nearest integer in the low bits.
+inline constexpr float kRounder = 0x1.8p23F;
 
 /// q = rint(x / s) for each row and group, with s = max |x_group| / limit.
 ///
@@ -200,17 +207,8 @@ struct DenseRows {
   RowFinish finish;
 };
 
-/// The same of rounded activations and codes: x[r] @ panel is the sum over groups of row.scale * (scale * (x . code) +
-/// bias * row.sum), see PackedProduct.
-struct DenseCodes {
-  const void* x;  // (finish.rows, groups * group_size), as quantize wrote them
-  const GroupFactors* rows;
-  const void* codes;
-  const float* scales;
-  const float* biases;
-  int64_t groups;
-  int64_t group_size;
-  int64_t channels;
+/// The same of integers, row by row: x[r] @ panel is row r of the operands' product.
+struct DenseCodes : CodeOperands {
   int64_t width;
   RowFinish finish;
 };

@@ -2,7 +2,6 @@
 
 #include <bit>
 #include <cstdint>
-#include <type_traits>
 
 #include "cpu/kernels/fetch.h"
 #include "cpu/kernels/kernels.h"
@@ -13,8 +12,6 @@
 namespace lattice::cpu {
 namespace {
 
-// Added to a number below 2^22, leaves its nearest integer in the low bits.
-inline constexpr float kRounder = 0x1.8p23F;
 inline constexpr uint32_t kRounderBits = std::bit_cast<uint32_t>(kRounder);
 
 // Of magnitudes, whose order as integers is that of the values, infinities and NaN on top.
@@ -94,20 +91,22 @@ struct BytePlanes {
 /// As many groups as a vector has lanes, `stride` floats from one to the next, to integers `q_stride` apart: what is
 /// largest in each, its scale and its sum are found for all of them at once, by the operations of quantize_group and to
 /// the same bits. False where one has no scale.
-template <typename V, typename Type, int GroupSize, typename Stride>
-[[gnu::always_inline]] inline bool quantize_groups(const float* x, Stride stride, int32_t limit, Type* q,
-                                                   Stride q_stride, GroupFactors* factors) {
+template <typename V, typename Type, int GroupSize>
+[[gnu::noinline]] bool quantize_groups(const float* x, int64_t stride, int32_t limit, Type* q, int64_t q_stride,
+                                       GroupFactors* factors) {
   using Ints = typename V::Ints;
   constexpr int kGroups = V::kLanes, kVectors = GroupSize / V::kLanes;
   Ints lanes[kGroups];
+  const float* from = x;
   unrolled<kGroups>([&](auto g) __attribute__((always_inline)) {
     const auto magnitudes = [&](int v) __attribute__((always_inline)) {
-      return V::mask(V::load_ints(reinterpret_cast<const uint32_t*>(x + g * stride + v * V::kLanes)), kMagnitudeBits);
+      return V::mask(V::load_ints(reinterpret_cast<const uint32_t*>(from + v * V::kLanes)), kMagnitudeBits);
     };
     lanes[g] = magnitudes(0);
     unrolled<kVectors - 1>([&](auto v) __attribute__((always_inline)) {
       lanes[g] = V::larger_ints(lanes[g], magnitudes(v + 1));
     });
+    from += stride;
   });
   alignas(kLine) uint32_t largest_bits[kGroups];
   V::store_ints(largest_bits, V::template join_lanes<V::larger_ints>(lanes));
@@ -119,17 +118,19 @@ template <typename V, typename Type, int GroupSize, typename Stride>
     steps_a_unit[g] = steps.steps_a_unit;
     missing += steps.exist ? 0 : 1;
   }
+  from = x;
   unrolled<kGroups>([&](auto g) __attribute__((always_inline)) {
     const auto steps = V::broadcast(steps_a_unit[g]), rounder = V::broadcast(kRounder);
     const auto shifted = [&](int v) __attribute__((always_inline)) {
-      return V::add(V::multiply(V::load(x + g * stride + v * V::kLanes), steps), rounder);
+      return V::add(V::multiply(V::load(from + v * V::kLanes), steps), rounder);
     };
     lanes[g] = V::zero_ints();
     unrolled<kVectors / 2>([&](auto pair) __attribute__((always_inline)) {
       const Ints words = V::template rounded_words<Type>(shifted(2 * pair), shifted(2 * pair + 1));
-      V::store_words(q + g * q_stride + 2 * pair * V::kLanes, words);
+      V::store_words(q + 2 * pair * V::kLanes, words);
       lanes[g] = V::dot_pairs(lanes[g], words, V::broadcast_int(0x00010001U));
     });
+    from += stride, q += q_stride;
   });
   const Ints totals = V::template join_lanes<V::add_ints>(lanes);
   static_assert(sizeof(GroupFactors) == 2 * sizeof(float));
@@ -146,11 +147,10 @@ bool quantize_whole_groups(const RowQuantization& task) {
   const int64_t last = task.rows * task.groups - V::kLanes;
   auto* const q = static_cast<Type*>(task.q);
   bool all_exist = true;
-  const auto quantize = [&](int64_t first) __attribute__((always_inline)) {
+  const auto quantize = [&](int64_t first) {
     const int64_t at = first * GroupSize;
-    all_exist &=
-        quantize_groups<V, Type, GroupSize>(task.x + at, std::integral_constant<int64_t, GroupSize>(), task.limit,
-                                            q + at, std::integral_constant<int64_t, GroupSize>(), task.factors + first);
+    all_exist &= quantize_groups<V, Type, GroupSize>(task.x + at, GroupSize, task.limit, q + at, GroupSize,
+                                                     task.factors + first);
   };
   for (int64_t first = 0; first < last; first += V::kLanes) {
     constexpr int64_t kAhead = kFloatsAhead / GroupSize;
@@ -161,36 +161,30 @@ bool quantize_whole_groups(const RowQuantization& task) {
   return all_exist;
 }
 
-/// Group `group` of so many rows as a vector has lanes, of which `x` is the first; they stand `stride` floats apart.
-template <typename V, typename Type, int GroupSize>
-[[gnu::noinline]] bool quantize_group_of_rows(const RowQuantization& task, int64_t first, int64_t group, const float* x,
-                                              int64_t stride) {
-  const int64_t row_channels = task.groups * GroupSize;
-  Type* const q = static_cast<Type*>(task.q) + first * row_channels + group * GroupSize;
-  GroupFactors factors[V::kLanes];
-  const bool exist = quantize_groups<V, Type, GroupSize>(x, stride, task.limit, q, row_channels, factors);
-  for (int row = 0; row < V::kLanes; ++row) task.factors[(first + row) * task.groups + group] = factors[row];
-  return exist;
-}
-
 /// Rows whose last group is not full; false where a group has no scale.
 template <typename V, typename Type, int GroupSize>
 bool quantize_padded_rows(const RowQuantization& task) {
-  const int64_t channels = task.channels, last = task.rows - V::kLanes;
+  const int64_t channels = task.channels, row_channels = task.groups * GroupSize, last = task.rows - V::kLanes;
   const int64_t last_group = task.groups - 1, whole = last_group * GroupSize;
   alignas(kLine) float padded[V::kLanes * GroupSize] = {};
   bool all_exist = true;
-  for (int64_t begin = 0; begin < last + V::kLanes; begin += V::kLanes) {
-    const int64_t first = begin < last ? begin : last;  // the last ones again
+  const auto quantize_rows = [&](int64_t first) {
     const float* const x = task.x + first * channels;
-    for (int64_t group = 0; group < last_group; ++group) {
-      all_exist &= quantize_group_of_rows<V, Type, GroupSize>(task, first, group, x + group * GroupSize, channels);
-    }
     for (int row = 0; row < V::kLanes; ++row) {
       for (int64_t c = whole; c < channels; ++c) padded[row * GroupSize + c - whole] = x[row * channels + c];
     }
-    all_exist &= quantize_group_of_rows<V, Type, GroupSize>(task, first, last_group, padded, GroupSize);
-  }
+    for (int64_t group = 0; group < task.groups; ++group) {
+      const bool is_last = group == last_group;
+      Type* const q = static_cast<Type*>(task.q) + first * row_channels + group * GroupSize;
+      GroupFactors factors[V::kLanes];
+      all_exist &=
+          quantize_groups<V, Type, GroupSize>(is_last ? padded : x + group * GroupSize, is_last ? GroupSize : channels,
+                                              task.limit, q, row_channels, factors);
+      for (int row = 0; row < V::kLanes; ++row) task.factors[(first + row) * task.groups + group] = factors[row];
+    }
+  };
+  for (int64_t first = 0; first < last; first += V::kLanes) quantize_rows(first);
+  quantize_rows(last);  // again those that had their turn
   return all_exist;
 }
 

@@ -106,7 +106,7 @@ struct Avx2 {
   }
   template <typename Type>
   static Ints rounded_words(Vector first, Vector second) {
-    const Ints rounder = _mm256_castps_si256(broadcast(0x1.8p23F));
+    const Ints rounder = _mm256_castps_si256(broadcast(kRounder));
     const Ints words = _mm256_packs_epi32(_mm256_sub_epi32(_mm256_castps_si256(first), rounder),
                                           _mm256_sub_epi32(_mm256_castps_si256(second), rounder));
     return _mm256_permute4x64_epi64(words, 0xD8);
