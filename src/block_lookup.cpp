@@ -12,6 +12,11 @@ int64_t most_places(size_t rows, int64_t places_a_row) {
 // Columns stand far apart in a whole turn of a LiDAR, 33 places a row at 0.05 m; heights do not.
 constexpr int64_t kMostColumnsARow = 64, kMostHeightsARow = 16;
 
+/// From the lowest to one that is no lower.
+uint64_t distance(int32_t lowest, int32_t to) {
+  return static_cast<uint64_t>(int64_t{to} - lowest);
+}
+
 }  // namespace
 
 BlockLookup::BlockLookup(std::span<const BlockColumn> columns, std::span<const int32_t> heights, size_t rows)
@@ -33,30 +38,26 @@ void BlockLookup::list_heights(std::span<const int32_t> heights, size_t rows) {
     if (listed > most) return;
   }
   heights_.push_back({-kMostBlocksAbove, 0, static_cast<int32_t>(listed)});
-  block_at_height_.assign(static_cast<size_t>(listed) + kMostBlocksAbove, static_cast<int32_t>(heights.size() - 1));
-  // One loop over all blocks: how many a column has is not foreseen.
+  const size_t count = heights.size() - 1;
+  block_at_height_.assign(static_cast<size_t>(listed) + kMostBlocksAbove, static_cast<int32_t>(count));
+  // One loop over all blocks, since how many a column has is not foreseen; columns are counted by what was marked, so
+  // that no block waits for what is loaded for the one before.
+  PooledVector<uint8_t> begins_column(count + 1, 0);
+  for (const BlockColumn& column : columns_.subspan(1)) begins_column[static_cast<size_t>(column.first_block)] = 1;
   size_t column = 0;
   int32_t* const blocks_at = block_at_height_.data();
-  const BlockColumn* const columns = columns_.data();
   const Heights* const heights_of = heights_.data();
-  const auto count = static_cast<int32_t>(heights.size() - 1);
-  for (int32_t block = 0; block < count; ++block) {
-    column += columns[column + 1].first_block == block ? 1 : 0;
-    blocks_at[heights_of[column].zero + heights[static_cast<size_t>(block)]] = block;
+  for (size_t block = 0; block < count; ++block) {
+    column += begins_column[block];
+    blocks_at[heights_of[column].zero + heights[block]] = static_cast<int32_t>(block);
   }
 }
 
 void BlockLookup::place_columns(size_t rows) {
   if (empty() == 0) return hash_columns();
-  const BlockColumn &first = columns_.front(), &last = columns_[columns_.size() - 2];
-  Coord high = {last.batch, first.x, first.y, 0};
-  grid_low_ = {first.batch, first.x, first.y, 0};
-  for (const BlockColumn& column : columns_.first(columns_.size() - 1)) {
-    grid_low_.x = std::min(grid_low_.x, column.x);
-    grid_low_.y = std::min(grid_low_.y, column.y);
-    high.x = std::max(high.x, column.x);
-    high.y = std::max(high.y, column.y);
-  }
+  const CoordBounds bounds = CoordBounds::of_columns(columns_.first(columns_.size() - 1));
+  const Coord& high = bounds.high;
+  grid_low_ = bounds.low;
   const auto size = [](int32_t lowest, int32_t highest) { return int64_t{highest} - lowest + 1; };
   grid_batches_ = static_cast<uint64_t>(size(grid_low_.batch, high.batch));
   grid_rows_ = static_cast<uint64_t>(size(grid_low_.x, high.x));
@@ -66,9 +67,13 @@ void BlockLookup::place_columns(size_t rows) {
   // Of blocks there are at most 2^30 on an axis, so that the product of two sizes fits.
   if (grid_rows_ * grid_stride_ > most || grid_batches_ > most / (grid_rows_ * grid_stride_)) return hash_columns();
   column_grid_.assign((1 + grid_batches_ * grid_rows_) * grid_stride_, empty());
-  for (int32_t column = 0; column < empty(); ++column) {
-    const BlockColumn& at = columns_[static_cast<size_t>(column)];
-    column_grid_[grid_place(at.batch, at.x, at.y)] = column;
+  int32_t* const grid = column_grid_.data();
+  const Coord low = grid_low_;  // of its own, as is the pointer: a store to the grid may change no member
+  const uint64_t grid_rows = grid_rows_, stride = grid_stride_;
+  int32_t number = 0;
+  for (const BlockColumn& at : columns_.first(columns_.size() - 1)) {
+    const uint64_t row = 1 + distance(low.batch, at.batch) * grid_rows + distance(low.x, at.x);
+    grid[row * stride + distance(low.y, at.y) + kMostColumnsBeside] = number++;
   }
 }
 

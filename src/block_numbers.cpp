@@ -281,18 +281,27 @@ BlockNumbers number(std::span<const Coord> coords, const CoordBounds& bounds) {
   return number_by_hash<Of>(coords);
 }
 
-}  // namespace
-
-CoordBounds CoordBounds::of(std::span<const Coord> coords) {
-  if (coords.empty()) return {};
-  using Lanes = int32_t __attribute__((vector_size(16)));
-  Lanes low = std::bit_cast<Lanes>(coords[0]), high = low;
-  for (const Coord& c : coords) {
-    const auto at = std::bit_cast<Lanes>(c);
+/// Of what consists of four numbers each.
+template <typename Row>
+CoordBounds bounds_of(std::span<const Row> rows) {
+  if (rows.empty()) return {};
+  auto low = std::bit_cast<Four>(rows[0]), high = low;
+  for (const Row& row : rows) {
+    const auto at = std::bit_cast<Four>(row);
     low = at < low ? at : low;
     high = at > high ? at : high;
   }
   return {std::bit_cast<Coord>(low), std::bit_cast<Coord>(high)};
+}
+
+}  // namespace
+
+CoordBounds CoordBounds::of(std::span<const Coord> coords) {
+  return bounds_of(coords);
+}
+
+CoordBounds CoordBounds::of_columns(std::span<const BlockColumn> columns) {
+  return bounds_of(columns);
 }
 
 BlockNumbers BlockNumbers::of(std::span<const Coord> coords, const CoordBounds& bounds) {
@@ -305,14 +314,8 @@ BlockNumbers BlockNumbers::of_blocks(std::span<const Coord> blocks) {
 
 CoordBounds BlockNumbers::bounds() const {
   if (heights.empty()) return {};
-  const BlockColumn &first = columns.front(), &last = columns.back();
-  Coord low = {first.batch, first.x, first.y, heights.front()}, high = {last.batch, low.x, low.y, low.z};
-  for (const BlockColumn& column : columns) {
-    low.x = std::min(low.x, column.x);
-    high.x = std::max(high.x, column.x);
-    low.y = std::min(low.y, column.y);
-    high.y = std::max(high.y, column.y);
-  }
+  auto [low, high] = CoordBounds::of_columns(columns);
+  low.z = high.z = heights.front();
   for (const int32_t z : heights) {
     low.z = std::min(low.z, z);
     high.z = std::max(high.z, z);

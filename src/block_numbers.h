@@ -8,19 +8,21 @@
 
 namespace lattice {
 
+/// Blocks above one another: their batch, x and y, counted in blocks, and the number of the first. Those up to the next
+/// column's first belong to it.
+struct BlockColumn {
+  int32_t batch, x, y;
+  int32_t first_block;
+};
+
 /// Each axis' lowest and highest among some coordinates, or beyond them within the same blocks.
 struct CoordBounds {
   Coord low = {}, high = {};
 
   /// Of none: both 0.
   static CoordBounds of(std::span<const Coord> coords);
-};
-
-/// Blocks above one another: their batch, x and y, counted in blocks, and the number of the first. Those up to the next
-/// column's first belong to it.
-struct BlockColumn {
-  int32_t batch, x, y;
-  int32_t first_block;
+  /// Of columns' batch, x and y, counted in blocks; z means nothing.
+  static CoordBounds of_columns(std::span<const BlockColumn> columns);
 };
 
 /// The blocks that a coordinate set touches (see Block), each once, sorted by (batch, x, y, z), the cells that it holds

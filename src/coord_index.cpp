@@ -16,11 +16,11 @@ CoordIndex::CoordIndex(BlockNumbers numbers)
   columns_.push_back({.batch = -1, .x = 0, .y = 0, .first_block = static_cast<int32_t>(block_heights_.size())});
   block_cells_.push_back(0);
   block_heights_.push_back(0);
-  block_first_.reserve(block_cells_.size());
+  block_first_.resize(block_cells_.size());
   int32_t places = 0;
-  for (const uint64_t cells : block_cells_) {
-    block_first_.push_back(places);
-    places += std::popcount(cells);
+  for (size_t block = 0; block < block_cells_.size(); ++block) {
+    block_first_[block] = places;
+    places += std::popcount(block_cells_[block]);
   }
 }
 

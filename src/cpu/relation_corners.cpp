@@ -10,6 +10,14 @@ namespace {
 
 constexpr size_t kLanes = 16;  // of a vector of taps
 
+unsigned block_of(const Stencil::AxisTap& tap) {
+  return static_cast<unsigned>(tap.cell) / Block::kSide;
+}
+
+size_t vectors_of(size_t taps) {
+  return std::max<size_t>(1, (taps + kLanes - 1) / kLanes);
+}
+
 static_assert(Stencil::kMostTaps <= 1 << (CornerTap::kSlotBit - CornerTap::kTapBit));
 static_assert(kTileRows <= 1 << (32 - CornerTap::kSlotBit));
 static_assert(BlockLookup::kMostBlocksAbove == Stencil::kMostBlocks);
@@ -18,50 +26,52 @@ static_assert(BlockLookup::kMostBlocksAbove == Stencil::kMostBlocks);
 
 std::optional<CornerTable> CornerTable::make(const Stencil& stencil) {
   CornerTable table(stencil);
+  table.patterns_.reserve(stencil.patterns());
+  table.taps_.resize(stencil.patterns() * table.lanes_a_pattern_);
   bool fits = true;
   stencil.for_patterns([&](Stencil::AxisTaps xs, Stencil::AxisTaps ys, Stencil::AxisTaps zs) {
     for (const Stencil::AxisTaps taps : {xs, ys, zs}) {
-      fits = fits && (taps.empty() || taps.back().cell / Block::kSide - taps.front().cell / Block::kSide <= 1);
+      fits = fits && (taps.empty() || block_of(taps.back()) - block_of(taps.front()) <= 1);
     }
     if (fits) table.add_pattern(xs, ys, zs);
   });
   return fits ? std::optional(std::move(table)) : std::nullopt;
 }
 
+CornerTable::CornerTable(const Stencil& stencil)
+    : stencil_(&stencil), lanes_a_pattern_(vectors_of(static_cast<size_t>(stencil.taps())) * kLanes) {}
+
 void CornerTable::add_pattern(Stencil::AxisTaps xs, Stencil::AxisTaps ys, Stencil::AxisTaps zs) {
-  CornerPattern pattern = {};
-  pattern.first = static_cast<uint32_t>(taps_.size());
+  const size_t first = patterns_.size() * lanes_a_pattern_;
+  CornerPattern& pattern = patterns_.emplace_back();
+  size_t count = 0;
   if (!xs.empty() && !ys.empty() && !zs.empty()) {
-    const int x0 = xs.front().cell / Block::kSide, y0 = ys.front().cell / Block::kSide,
-              z0 = zs.front().cell / Block::kSide;
-    for (int block = 0; block < 8; ++block) {
+    const unsigned x0 = block_of(xs.front()), y0 = block_of(ys.front()), z0 = block_of(zs.front());
+    const auto [blocks_x, blocks_y, blocks_z] = stencil_->blocks();
+    for (unsigned block = 0; block < 8; ++block) {
       // A block beyond the box is read by no tap.
-      const auto within = [this](int axis, int at) {
-        return std::min(at, stencil_->blocks()[static_cast<size_t>(axis)] - 1);
-      };
-      pattern.blocks[block] = pattern.blocks[block + 8] = static_cast<uint32_t>(Stencil::box_block(
-          within(0, x0 + (block >> 2)), within(1, y0 + (block >> 1 & 1)), within(2, z0 + (block & 1))));
+      const auto within = [](unsigned at, int blocks) { return std::min(static_cast<int>(at), blocks - 1); };
+      pattern.blocks[block] = pattern.blocks[block + 8] = static_cast<uint32_t>(
+          Stencil::box_block(within(x0 + (block >> 2), blocks_x), within(y0 + (block >> 1 & 1), blocks_y),
+                             within(z0 + (block & 1), blocks_z)));
     }
+    uint32_t* const taps = taps_.data() + first;
     for (const Stencil::AxisTap& x : xs) {
       for (const Stencil::AxisTap& y : ys) {
         for (const Stencil::AxisTap& z : zs) {
           const int32_t tap = stencil_->tap(x, y, z);
-          const int block =
-              (x.cell / Block::kSide - x0) << 2 | (y.cell / Block::kSide - y0) << 1 | (z.cell / Block::kSide - z0);
+          const auto block = static_cast<int>((block_of(x) - x0) << 2 | (block_of(y) - y0) << 1 | (block_of(z) - z0));
           one_block_ = one_block_ && block == 0;
-          if (stencil_->searches(tap)) {
-            taps_.push_back(CornerTap::of(Block::cell(x.cell, y.cell, z.cell), block, tap));
-          }
+          taps[count] = CornerTap::of(Block::cell(x.cell, y.cell, z.cell), block, tap);  // the next one's where not
+          count += stencil_->searches(tap) ? 1 : 0;
         }
       }
     }
   }
-  const size_t count = taps_.size() - pattern.first;
-  most_taps_ = std::max(most_taps_, count);
-  pattern.vectors = static_cast<uint32_t>(std::max<size_t>(1, (count + kLanes - 1) / kLanes));
+  pattern.first = static_cast<uint32_t>(first);
+  pattern.vectors = static_cast<uint32_t>(vectors_of(count));
   pattern.last_lanes = (1U << (count - (pattern.vectors - 1) * kLanes)) - 1;
-  taps_.resize(pattern.first + pattern.vectors * kLanes, 0);
-  patterns_.push_back(pattern);
+  most_taps_ = std::max(most_taps_, count);
 }
 
 CornerSearch::CornerSearch(const CornerTable& table, void (*find_edges)(const EdgeSearch&), const CoordIndex& source,

@@ -30,11 +30,12 @@ class CornerTable {
   bool one_block() const noexcept { return one_block_; }
 
  private:
-  explicit CornerTable(const Stencil& stencil) : stencil_(&stencil) {}
+  explicit CornerTable(const Stencil& stencil);
   void add_pattern(Stencil::AxisTaps xs, Stencil::AxisTaps ys, Stencil::AxisTaps zs);
 
   const Stencil* stencil_;
   PooledVector<CornerPattern> patterns_;
+  size_t lanes_a_pattern_;  // of taps_
   PooledVector<uint32_t> taps_;
   size_t most_taps_ = 0;
   bool one_block_ = true;

@@ -40,24 +40,26 @@ Stencil::Axis::Axis(bool divides, int64_t shift, int64_t size, int64_t stride, i
       stride_(stride),
       dilation_(dilation),
       divider_(stride) {
+  taps_.reserve(phases() * Block::kSide * static_cast<size_t>(size_));
+  size_t at = 0;
   for (size_t phase = 0; phase < phases(); ++phase) {
     const auto block = static_cast<int64_t>(phase);  // stands for all blocks of the phase
     for (int cell = 0; cell < Block::kSide; ++cell) {
       const int64_t output = block * Block::kSide + cell;
-      PooledVector<AxisTap>& taps = taps_.emplace_back();
       for (int64_t i = 0; i < size_; ++i) {
         int64_t input = output * stride_ + shift_ + i * dilation_;
         if (divides_ && !divider_.divides(output + shift_ - i * dilation_, input)) continue;
-        taps.push_back({static_cast<int>(first + i), static_cast<int>(input - first_block(block) * Block::kSide)});
+        taps_.push_back({static_cast<int>(first + i), static_cast<int>(input - first_block(block) * Block::kSide)});
       }
-      if (divides_) std::reverse(taps.begin(), taps.end());
+      if (divides_) std::reverse(taps_.begin() + static_cast<std::ptrdiff_t>(begins_[at]), taps_.end());
+      begins_[++at] = taps_.size();
     }
   }
 }
 
 std::optional<Stencil> Stencil::make(const TapRule& rule, Taps taps) {
   // Bounds first, so that the tables stay small and nothing below can overflow.
-  const int64_t most_stride = rule.divides ? 4 : 8;  // divided, there are 64 patterns for each triple of remainders
+  const int64_t most_stride = rule.divides ? kMostDivisor : 8;
   const auto fits = [most_stride](int64_t size, int64_t stride, int64_t dilation) {
     return stride <= most_stride && size <= kBoxCells && dilation <= kBoxCells;
   };
@@ -79,7 +81,7 @@ std::optional<Stencil> Stencil::make(const TapRule& rule, Taps taps) {
   return stencil;
 }
 
-Stencil::Stencil(PooledVector<Axis> axes, const Triple& size, Taps searched)
+Stencil::Stencil(std::array<Axis, 3> axes, const Triple& size, Taps searched)
     : axes_(std::move(axes)), size_(size), searched_(searched) {
   for (size_t axis = 0; axis < 3; ++axis) {
     int lowest = std::numeric_limits<int>::max(), highest = 0;

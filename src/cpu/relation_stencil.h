@@ -65,6 +65,8 @@ class Stencil {
   /// A block of the box, by its place in it.
   static constexpr int box_block(int x, int y, int z) noexcept { return (x * kMostBlocks + y) * kMostBlocks + z; }
 
+  /// Of the kernel, searched or not.
+  int64_t taps() const noexcept { return size_.x * size_.y * size_.z; }
   int32_t tap(const AxisTap& x, const AxisTap& y, const AxisTap& z) const noexcept {
     return static_cast<int32_t>((x.index * size_.y + y.index) * size_.z + z.index);
   }
@@ -78,6 +80,7 @@ class Stencil {
                          axes_[2].phase(block_z);
     return phase * Block::kCells;
   }
+  size_t patterns() const noexcept { return axes_[0].phases() * axes_[1].phases() * axes_[2].phases() * Block::kCells; }
   /// Calls visit(taps on x, on y, on z) for every pattern in order, the cells of each axis rising by equal steps.
   template <typename Visit>
   void for_patterns(const Visit& visit) const {
@@ -93,6 +96,9 @@ class Stencil {
   }
 
  private:
+  // A stride that divides has patterns of their own for each triple of remainders.
+  static constexpr int64_t kMostDivisor = 4;
+
   /// One axis of the rule.
   class Axis {
    public:
@@ -107,19 +113,23 @@ class Stencil {
     size_t phase(int64_t block) const noexcept {
       return divides_ ? static_cast<size_t>(block - divider_.floor(block) * stride_) : 0;
     }
-    AxisTaps taps(size_t phase, int cell) const noexcept { return taps_[phase * 4 + static_cast<size_t>(cell)]; }
+    AxisTaps taps(size_t phase, int cell) const noexcept {
+      const size_t at = phase * Block::kSide + static_cast<size_t>(cell);
+      return AxisTaps(taps_).subspan(begins_[at], begins_[at + 1] - begins_[at]);
+    }
 
    private:
     bool divides_;
     int64_t shift_, size_, stride_, dilation_;
     Divider divider_;
-    PooledVector<PooledVector<AxisTap>> taps_;  // by phase and cell
+    PooledVector<AxisTap> taps_;  // by phase and cell
+    std::array<size_t, kMostDivisor* Block::kSide + 1> begins_ = {};
   };
 
-  Stencil(PooledVector<Axis> axes, const Triple& size, Taps searched);
+  Stencil(std::array<Axis, 3> axes, const Triple& size, Taps searched);
   void find_own_tap(const TapRule& rule);
 
-  PooledVector<Axis> axes_;
+  std::array<Axis, 3> axes_;
   Triple size_;
   std::array<int, 3> blocks_ = {}, lowest_ = {}, highest_ = {};
   int32_t own_tap_ = -1;
