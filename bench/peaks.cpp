@@ -72,6 +72,25 @@ double measure_bandwidth(int threads) {
   return 3.0 * sizeof(float) * kElements / (best_ms * 1e6);
 }
 
+double measure_round_trip_ns() {
+  constexpr int kTrips = 20000, kBursts = 5;  // long, beside the end of a thread
+  std::vector<double> ns;
+  for (int burst = 0; burst < kBursts; ++burst) {
+    alignas(128) std::atomic<int> line{0};  // alone, and away from what is fetched beside it
+    const double time = parallel_ms(2, [&](int thread) {
+      for (int trip = 0; trip < kTrips; ++trip) {
+        const int mine = 2 * trip + thread;
+        while (line.load() != mine) {
+        }
+        line.store(mine + 1);
+      }
+    });
+    ns.push_back(time * 1e6 / kTrips);
+  }
+  std::nth_element(ns.begin(), ns.begin() + kBursts / 2, ns.end());
+  return ns[kBursts / 2];
+}
+
 double Float32Peak::gflops(int threads) {
   const auto slot = static_cast<size_t>(threads - 1);
   if (best_.size() <= slot) best_.resize(slot + 1, 0);

@@ -30,6 +30,11 @@ double measure_peak(const PeakLoop& loop, int threads, int bursts);
 /// counted, as STREAM counts them. The best of some passes.
 double measure_bandwidth(int threads);
 
+/// Nanoseconds that a line of memory takes from one core to another and back: the median of some bursts. Threads that
+/// pass their work on are bound by it, and it is not the machine's alone: a host may move a guest's processors from
+/// cores that share a cache to cores that do not, within seconds.
+double measure_round_trip_ns();
+
 /// The float32 peak beside the measurements that are compared with it: measured at length on first use and again for
 /// some milliseconds at every call, so that a peak from a noisy moment does not stay.
 class Float32Peak {

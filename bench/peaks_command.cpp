@@ -25,6 +25,11 @@ void run_peaks(const cli::RunOptions& options) {
     show(loop.name, loop.unit, measure_peak(loop, 1, kBursts), measure_peak(loop, all, kBursts));
   }
   show("memory, a = b + s * c", "GB/s", measure_bandwidth(1), measure_bandwidth(all));
+  if (all > 1) {
+    const double ns = measure_round_trip_ns();
+    json["round_trip_ns"] = ns;
+    if (!options.json) fmt::print("{:<24}{:>24.1f}  ns\n", "to a core and back", ns);
+  }
   if (options.json) cli::print_json(json);
 }
 

@@ -91,6 +91,9 @@ void print_row(const Json& row) {
   if (row.contains("gflops")) {
     fmt::print("{:>9.1f}{:>8.1f}%", row["gflops"].get<double>(), 100 * row["fraction_of_peak"].get<double>());
   }
+  if (row.contains("round_trip_ns")) {
+    fmt::print("{:>{}.0f} ns apart", row["round_trip_ns"].get<double>(), row.contains("gflops") ? 6 : 24);
+  }
   fmt::print("\n");
   std::fflush(stdout);
 }
@@ -112,6 +115,7 @@ void run_suite(const SuiteCommand& command) {
     const double peak_gflops = peak.gflops(spec.threads);
     const Timing timing = measure(*ready, spec.threads, command.effort);
     rows.push_back(report(spec, ready->work(), timing, peak_gflops));
+    if (spec.threads > 1) rows.back()["round_trip_ns"] = measure_round_trip_ns();
     progress.clear();
     if (!command.json) print_row(rows.back());
   }
