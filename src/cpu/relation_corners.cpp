@@ -39,7 +39,7 @@ std::optional<CornerTable> CornerTable::make(const Stencil& stencil) {
 }
 
 CornerTable::CornerTable(const Stencil& stencil)
-    : stencil_(&stencil), lanes_a_pattern_(vectors_of(static_cast<size_t>(stencil.taps())) * kLanes) {}
+    : stencil_(&stencil), lanes_a_pattern_(vectors_of(stencil.most_taps()) * kLanes) {}
 
 void CornerTable::add_pattern(Stencil::AxisTaps xs, Stencil::AxisTaps ys, Stencil::AxisTaps zs) {
   const size_t first = patterns_.size() * lanes_a_pattern_;

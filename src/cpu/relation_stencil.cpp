@@ -85,9 +85,12 @@ Stencil::Stencil(std::array<Axis, 3> axes, const Triple& size, Taps searched)
     : axes_(std::move(axes)), size_(size), searched_(searched) {
   for (size_t axis = 0; axis < 3; ++axis) {
     int lowest = std::numeric_limits<int>::max(), highest = 0;
+    size_t most_taps = 0;
     for (size_t phase = 0; phase < axes_[axis].phases(); ++phase) {
       for (int cell = 0; cell < Block::kSide; ++cell) {
-        for (const AxisTap& tap : axes_[axis].taps(phase, cell)) {
+        const AxisTaps taps = axes_[axis].taps(phase, cell);
+        most_taps = std::max(most_taps, taps.size());
+        for (const AxisTap& tap : taps) {
           lowest = std::min(lowest, tap.cell);
           highest = std::max(highest, tap.cell);
         }
@@ -96,6 +99,7 @@ Stencil::Stencil(std::array<Axis, 3> axes, const Triple& size, Taps searched)
     lowest_[axis] = lowest;
     highest_[axis] = highest;
     blocks_[axis] = highest / Block::kSide + 1;
+    most_taps_ *= most_taps;
   }
 }
 

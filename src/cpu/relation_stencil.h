@@ -65,8 +65,8 @@ class Stencil {
   /// A block of the box, by its place in it.
   static constexpr int box_block(int x, int y, int z) noexcept { return (x * kMostBlocks + y) * kMostBlocks + z; }
 
-  /// Of the kernel, searched or not.
-  int64_t taps() const noexcept { return size_.x * size_.y * size_.z; }
+  /// Of one output, at most, searched or not.
+  size_t most_taps() const noexcept { return most_taps_; }
   int32_t tap(const AxisTap& x, const AxisTap& y, const AxisTap& z) const noexcept {
     return static_cast<int32_t>((x.index * size_.y + y.index) * size_.z + z.index);
   }
@@ -132,6 +132,7 @@ class Stencil {
   std::array<Axis, 3> axes_;
   Triple size_;
   std::array<int, 3> blocks_ = {}, lowest_ = {}, highest_ = {};
+  size_t most_taps_ = 1;
   int32_t own_tap_ = -1;
   Taps searched_;
 };
