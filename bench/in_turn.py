@@ -62,6 +62,12 @@ class Pair:
     b_us: list[float]
     ratios: list[float]
 
+    def add(self, other: Pair) -> None:
+        """Further turns."""
+        self.a_us += other.a_us
+        self.b_us += other.b_us
+        self.ratios += other.ratios
+
     @property
     def ratio(self) -> float:
         return statistics.median(self.ratios)
