@@ -13,9 +13,6 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   # Counting bits in one instruction, as every such processor since 2009 does, is what relations live on.
   target_compile_options(lattice PRIVATE -march=x86-64-v2)
 endif()
-# So that how long a loop takes does not depend on how long the code before it is: by up to 5 % where a loop crosses what
-# a core fetches at once.
-target_compile_options(lattice PRIVATE -falign-functions=64 -falign-loops=32)
 set_target_properties(lattice PROPERTIES POSITION_INDEPENDENT_CODE ON VERSION ${PROJECT_VERSION} SOVERSION 0)
 
 include(${CMAKE_CURRENT_LIST_DIR}/kernel_flags.cmake)
