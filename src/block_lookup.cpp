@@ -40,16 +40,19 @@ void BlockLookup::list_heights(std::span<const int32_t> heights, size_t rows) {
   heights_.push_back({-kMostBlocksAbove, 0, static_cast<int32_t>(listed)});
   const size_t count = heights.size() - 1;
   block_at_height_.assign(static_cast<size_t>(listed) + kMostBlocksAbove, static_cast<int32_t>(count));
+  place_of_block_.resize(count);
   // One loop over all blocks, since how many a column has is not foreseen; columns are counted by what was marked, so
   // that no block waits for what is loaded for the one before.
   PooledVector<uint8_t> begins_column(count + 1, 0);
   for (const BlockColumn& column : columns_.subspan(1)) begins_column[static_cast<size_t>(column.first_block)] = 1;
   size_t column = 0;
   int32_t* const blocks_at = block_at_height_.data();
+  int32_t* const places = place_of_block_.data();
   const Heights* const heights_of = heights_.data();
   for (size_t block = 0; block < count; ++block) {
     column += begins_column[block];
-    blocks_at[heights_of[column].zero + heights[block]] = static_cast<int32_t>(block);
+    places[block] = heights_of[column].zero + heights[block];
+    blocks_at[places[block]] = static_cast<int32_t>(block);
   }
 }
 

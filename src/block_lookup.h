@@ -51,6 +51,8 @@ class BlockLookup {
   }
   /// The whole list.
   std::span<const int32_t> blocks_by_height() const noexcept { return block_at_height_; }
+  /// Where each block stands in it, by number.
+  std::span<const int32_t> places_by_block() const noexcept { return place_of_block_; }
 
  private:
   void list_heights(std::span<const int32_t> heights, size_t rows);
@@ -92,7 +94,7 @@ class BlockLookup {
   int hash_shift_ = 0;             // 64 - bits of a slot
   PooledVector<Heights> heights_;  // by column
   // The block at each height of each column; empty where columns reach over heights that are large beside the set.
-  PooledVector<int32_t> block_at_height_;
+  PooledVector<int32_t> block_at_height_, place_of_block_;
 };
 
 }  // namespace lattice

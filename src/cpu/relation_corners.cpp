@@ -10,8 +10,8 @@ namespace {
 
 constexpr size_t kLanes = 16;  // of a vector of taps
 
-unsigned block_of(const Stencil::AxisTap& tap) {
-  return static_cast<unsigned>(tap.cell) / Block::kSide;
+int block_of(const Stencil::AxisTap& tap) {
+  return tap.cell >> Block::kSideBits;
 }
 
 size_t vectors_of(size_t taps) {
@@ -30,7 +30,7 @@ std::optional<CornerTable> CornerTable::make(const Stencil& stencil) {
   table.taps_.resize(stencil.patterns() * table.lanes_a_pattern_);
   bool fits = true;
   stencil.for_patterns([&](Stencil::AxisTaps xs, Stencil::AxisTaps ys, Stencil::AxisTaps zs) {
-    for (const Stencil::AxisTaps taps : {xs, ys, zs}) {
+    for (const Stencil::AxisTaps taps : {xs, ys}) {
       fits = fits && (taps.empty() || block_of(taps.back()) - block_of(taps.front()) <= 1);
     }
     if (fits) table.add_pattern(xs, ys, zs);
@@ -46,22 +46,23 @@ void CornerTable::add_pattern(Stencil::AxisTaps xs, Stencil::AxisTaps ys, Stenci
   CornerPattern& pattern = patterns_.emplace_back();
   size_t count = 0;
   if (!xs.empty() && !ys.empty() && !zs.empty()) {
-    const unsigned x0 = block_of(xs.front()), y0 = block_of(ys.front()), z0 = block_of(zs.front());
-    const auto [blocks_x, blocks_y, blocks_z] = stencil_->blocks();
-    for (unsigned block = 0; block < 8; ++block) {
-      // A block beyond the box is read by no tap.
-      const auto within = [](unsigned at, int blocks) { return std::min(static_cast<int>(at), blocks - 1); };
-      pattern.blocks[block] = pattern.blocks[block + 8] = static_cast<uint32_t>(
-          Stencil::box_block(within(x0 + (block >> 2), blocks_x), within(y0 + (block >> 1 & 1), blocks_y),
-                             within(z0 + (block & 1), blocks_z)));
-    }
+    // Two columns on x and on y, of which none lies beyond a box of two.
+    const auto first_of_two = [this](const Stencil::AxisTap& tap, size_t axis) {
+      return std::min(block_of(tap), std::max(stencil_->blocks()[axis], 2) - 2);
+    };
+    const int x0 = first_of_two(xs.front(), 0), y0 = first_of_two(ys.front(), 1);
+    pattern.corner = static_cast<uint32_t>(Stencil::box_block(x0, y0, 0));
+    const auto place = [](const Stencil::AxisTap& x, const Stencil::AxisTap& y, const Stencil::AxisTap& z) {
+      return static_cast<uint32_t>(Stencil::box_block(block_of(x), block_of(y), block_of(z)));
+    };
+    pattern.only_block = place(xs.front(), ys.front(), zs.front());
     uint32_t* const taps = taps_.data() + first;
     for (const Stencil::AxisTap& x : xs) {
       for (const Stencil::AxisTap& y : ys) {
         for (const Stencil::AxisTap& z : zs) {
           const int32_t tap = stencil_->tap(x, y, z);
-          const auto block = static_cast<int>((block_of(x) - x0) << 2 | (block_of(y) - y0) << 1 | (block_of(z) - z0));
-          one_block_ = one_block_ && block == 0;
+          const int block = ((block_of(x) - x0) * 2 + block_of(y) - y0) * Stencil::kMostBlocks + block_of(z);
+          one_block_ = one_block_ && place(x, y, z) == pattern.only_block;
           taps[count] = CornerTap::of(Block::cell(x.cell, y.cell, z.cell), block, tap);  // the next one's where not
           count += stencil_->searches(tap) ? 1 : 0;
         }
@@ -74,13 +75,21 @@ void CornerTable::add_pattern(Stencil::AxisTaps xs, Stencil::AxisTaps ys, Stenci
   most_taps_ = std::max(most_taps_, count);
 }
 
-CornerSearch::CornerSearch(const CornerTable& table, void (*find_edges)(const EdgeSearch&), const CoordIndex& source,
+CornerSource::CornerSource(const CoordIndex& index)
+    : index_(index), cells_by_height_(index.lookup().blocks_by_height().size()) {
+  const std::span<const int32_t> places = index.lookup().places_by_block();
+  const uint64_t* const cells = index.block_cells().data();
+  uint64_t* const to = cells_by_height_.data();
+  for (size_t block = 0; block < places.size(); ++block) to[places[block]] = cells[block];
+}
+
+CornerSearch::CornerSearch(const CornerTable& table, void (*find_edges)(const EdgeSearch&), const CornerSource& source,
                            const CoordIndex& target)
     : table_(table),
       stencil_(table.stencil()),
       find_edges_(find_edges),
       source_(source),
-      lookup_(source.lookup()),
+      lookup_(source.index().lookup()),
       cells_(target.sorted().cells),
       batch_(batch_of_thread()) {
   const size_t most = static_cast<size_t>(kMostRows) * table.most_taps() + kLanes;
@@ -123,8 +132,9 @@ void CornerSearch::search_batch(EdgeSink& sink) {
     lists.add_own(stencil_.own_tap(), first_slot_, first_position_, first_position_ + rows_);
   }
   find_edges_({.blocks_by_height = lookup_.blocks_by_height().data(),
-               .source_cells = source_.block_cells().data(),
-               .source_first = source_.block_first().data(),
+               .cells_by_height = source_.cells_by_height(),
+               .source_cells = source_.index().block_cells().data(),
+               .source_first = source_.index().block_first().data(),
                .taps = table_.taps(),
                .box_x = stencil_.blocks()[0],
                .box_y = stencil_.blocks()[1],

@@ -10,15 +10,16 @@
 #include "cpu/relation_sink.h"
 
 // The search for kernels that reach no further than 5 cells, on machines with a kernel for it: 3x3x3 and 5x5x5, strided
-// or not, and 3x3x3 at dilation 2. All that an output reads lies in a corner of the box, eight blocks, whose cells a
-// vector holds: all taps are then looked up at once, and those that find something are pushed together.
+// or not, and 3x3x3 at dilation 2. All that an output reads lies in a corner of the box, four columns of up to four
+// blocks, whose cells two vectors hold: all taps are then looked up at once, and those that find something are pushed
+// together.
 
 namespace lattice::cpu {
 
 /// A stencil as corners.
 class CornerTable {
  public:
-  /// Nothing where some output reaches over more than two blocks on an axis. Refers to the stencil.
+  /// Nothing where some output reaches over more than two blocks on x or y. Refers to the stencil.
   static std::optional<CornerTable> make(const Stencil& stencil);
 
   const Stencil& stencil() const noexcept { return *stencil_; }
@@ -41,11 +42,25 @@ class CornerTable {
   bool one_block_ = true;
 };
 
+/// What an index tells of its blocks, in the order that boxes are gathered in.
+class CornerSource {
+ public:
+  explicit CornerSource(const CoordIndex& index);
+
+  const CoordIndex& index() const noexcept { return index_; }
+  /// As BlockLookup::blocks_by_height has the blocks.
+  const uint64_t* cells_by_height() const noexcept { return cells_by_height_.data(); }
+
+ private:
+  const CoordIndex& index_;
+  PooledVector<uint64_t> cells_by_height_;
+};
+
 /// Blocks of outputs are gathered in batches and each step is taken for all of a batch, so that a step's loads do not
 /// wait for those of the one before.
 class CornerSearch {
  public:
-  CornerSearch(const CornerTable& table, void (*find_edges)(const EdgeSearch&), const CoordIndex& source,
+  CornerSearch(const CornerTable& table, void (*find_edges)(const EdgeSearch&), const CornerSource& source,
                const CoordIndex& target);
 
   void enter_column(const BlockColumn& column);
@@ -89,7 +104,7 @@ class CornerSearch {
   const CornerTable& table_;
   const Stencil& stencil_;
   void (*find_edges_)(const EdgeSearch&);
-  const CoordIndex& source_;
+  const CornerSource& source_;
   const BlockLookup& lookup_;
   std::span<const uint8_t> cells_;
 

@@ -170,7 +170,8 @@ PooledVector<TileEdges> search_edges(const TapRule& rule, const CoordSet& source
   const auto search = [&](const Stencil& stencil, const auto& run) {
     if (kernels.edges.finds() && !(all_copies && inputs.has_duplicates())) {
       if (const auto corners = CornerTable::make(stencil)) {
-        return run([&] { return CornerSearch(*corners, kernels.edges.find, inputs, outputs); });
+        const CornerSource cells(inputs);
+        return run([&] { return CornerSearch(*corners, kernels.edges.find, cells, outputs); });
       }
     }
     const BoxTable table(stencil);

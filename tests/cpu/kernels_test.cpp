@@ -373,12 +373,17 @@ INSTANTIATE_TEST_SUITE_P(Kernels, EveryIsaThatFindsEdges, testing::ValuesIn(that
                          [](const auto& isa) { return isa.param; });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EveryIsaThatFindsEdges);  // x86 alone has it
 
+/// Where a block of a pattern's corner stands in the box.
+uint32_t place_in_box(const CornerPattern& pattern, uint32_t block) {
+  return pattern.corner + (block >> 3) * 16 + (block >> 2 & 1) * 4 + (block & 3);
+}
+
 /// A source of random blocks, a random box in front of it, and outputs with random patterns.
 struct RandomSearch {
   static constexpr uint32_t kBlocks = 40, kColumns = 3, kTaps = 125, kListRoom = 4096, kMostOfBlock = 40;
 
   std::vector<int32_t> blocks_by_height, first = {0};
-  std::vector<uint64_t> cells;
+  std::vector<uint64_t> cells, cells_by_height;
   std::vector<BoxColumns> columns;
   std::vector<uint32_t> taps;
   std::vector<CornerPattern> patterns;
@@ -386,7 +391,7 @@ struct RandomSearch {
   std::vector<CornerOutputs> outputs;
   static constexpr int64_t kFirstSlot = 7;
 
-  RandomSearch(Random& random, uint32_t emptiness, int64_t box_x, int64_t box_y, uint32_t corner_blocks) {
+  RandomSearch(Random& random, uint32_t emptiness, int64_t box_x, int64_t box_y, bool one_block) {
     const auto below = [&](uint32_t bound) { return static_cast<uint32_t>(random.next() % bound); };
     for (uint32_t block = 0; block < kBlocks; ++block) {
       uint64_t held = ~uint64_t{0};
@@ -394,7 +399,12 @@ struct RandomSearch {
       cells.push_back(held);
       first.push_back(first.back() + __builtin_popcountll(held));
     }
-    for (int i = 0; i < 64; ++i) blocks_by_height.push_back(static_cast<int32_t>(below(kBlocks)));
+    for (int i = 0; i < 64; ++i) {
+      blocks_by_height.push_back(static_cast<int32_t>(below(kBlocks)));
+      cells_by_height.push_back(cells[static_cast<size_t>(blocks_by_height.back())]);
+    }
+    const auto columns_of_box = [](int64_t box) { return static_cast<uint32_t>(std::min<int64_t>(box, 2)); };
+    const uint32_t columns_x = columns_of_box(box_x), columns_y = columns_of_box(box_y);
     for (uint32_t i = 0; i < kColumns; ++i) {
       BoxColumns& column = columns.emplace_back();
       for (int at = 0; at < 16; ++at) {
@@ -410,15 +420,17 @@ struct RandomSearch {
     }
     for (int cell = 0; cell < 64; ++cell) {
       CornerPattern& pattern = patterns.emplace_back();
-      for (int block = 0; block < 8; ++block) {
-        pattern.blocks[block] = pattern.blocks[block + 8] =
-            (below(static_cast<uint32_t>(box_x)) * 4 + below(static_cast<uint32_t>(box_y))) * 4 + below(4);
-      }
+      const uint32_t x = below(static_cast<uint32_t>(box_x) - columns_x + 1),
+                     y = below(static_cast<uint32_t>(box_y) - columns_y + 1);
+      pattern.corner = (x * 4 + y) * 4;
+      const auto any_block = [&] { return (below(columns_x) * 2 + below(columns_y)) * 4 + below(4); };
+      const uint32_t only = any_block();
+      pattern.only_block = place_in_box(pattern, only);
       pattern.first = static_cast<uint32_t>(taps.size());
       const uint32_t count = below(kTaps + 1);
       for (uint32_t tap = 0; tap < count; ++tap) {
-        taps.push_back(
-            CornerTap::of(static_cast<int>(below(64)), static_cast<int>(below(corner_blocks)), static_cast<int>(tap)));
+        const uint32_t block = one_block ? only : any_block();
+        taps.push_back(CornerTap::of(static_cast<int>(below(64)), static_cast<int>(block), static_cast<int>(tap)));
       }
       pattern.vectors = std::max(1U, (count + 15) / 16);
       pattern.last_lanes = (1U << (count - (pattern.vectors - 1) * 16)) - 1;
@@ -447,7 +459,7 @@ EdgeLists expected_edges(const RandomSearch& search) {
       for (uint32_t at = 0; at < pattern.vectors * 16; ++at) {
         const uint32_t tap = search.taps[pattern.first + at];
         if (at / 16 + 1 == pattern.vectors && (pattern.last_lanes >> at % 16 & 1) == 0) continue;
-        const uint32_t place = pattern.blocks[tap >> CornerTap::kBlockBit & 7], column = place / 4;
+        const uint32_t place = place_in_box(pattern, tap >> CornerTap::kBlockBit & 15), column = place / 4;
         const BoxColumns& columns = *outputs.columns;
         const int32_t z = std::max(columns.low[column], std::min(columns.high[column], outputs.height));
         const auto block =
@@ -470,7 +482,7 @@ TEST_P(EveryIsaThatFindsEdges, FindsThoseOfAPlainSearch) {
     const auto emptiness = static_cast<uint32_t>(round % 5);  // from full blocks to blocks of four cells
     const int64_t box_x = 1 + round % 4, box_y = 1 + round / 4 % 4;
     const bool one_block = round % 3 == 0;
-    RandomSearch search(random, emptiness, box_x, box_y, one_block ? 1 : 8);
+    RandomSearch search(random, emptiness, box_x, box_y, one_block);
     const size_t most = search.output_cells.size() * RandomSearch::kTaps + 16;
     std::vector<uint32_t> blocks(most), edges(most), next;
     for (uint32_t tap = 0; tap < RandomSearch::kTaps; ++tap) next.push_back(tap * RandomSearch::kListRoom);
@@ -478,6 +490,7 @@ TEST_P(EveryIsaThatFindsEdges, FindsThoseOfAPlainSearch) {
     std::vector<uint16_t> slots(ranks.size());
     const EdgeLists expected = expected_edges(search);
     kernels().edges.find({.blocks_by_height = search.blocks_by_height.data(),
+                          .cells_by_height = search.cells_by_height.data(),
                           .source_cells = search.cells.data(),
                           .source_first = search.first.data(),
                           .taps = search.taps.data(),

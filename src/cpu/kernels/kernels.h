@@ -249,18 +249,20 @@ struct FoundVoxels {
   int64_t dropped, out_of_range;
 };
 
-/// Where the taps of an output fall that has a certain cell of its block, as far as they lie in eight blocks, two on
-/// each axis.
+/// Where the taps of an output fall that has a certain cell of its block, as far as they lie in two blocks on x and on
+/// y: four columns of the box, of up to four blocks each.
 struct CornerPattern {
-  uint32_t blocks[16];  ///< their places in a box of 4x4x4 blocks; the same eight twice
+  uint32_t corner;      ///< the first column's place in a box of 4x4x4 blocks, 0 to 2 on x and on y
+  uint32_t only_block;  ///< the place of the one block that is read, where EdgeSearch::one_block
   uint32_t first;       ///< where its taps stand in EdgeSearch::taps
   uint32_t vectors;     ///< of 16 taps, one or more
   uint32_t last_lanes;  ///< one bit for each lane of the last vector that is a tap
 };
 
-/// A tap, its number and the place that it reads in one of the eight blocks; an edge has a slot beside it.
+/// A tap, its number and the place that it reads in one of the corner's blocks, (x * 2 + y) * 4 + z; an edge has a slot
+/// beside it.
 struct CornerTap {
-  static constexpr int kBlockBit = 6, kTapBit = 9, kSlotBit = 18;  // below: the cell
+  static constexpr int kBlockBit = 6, kTapBit = 10, kSlotBit = 19;  // below: the cell
 
   static constexpr uint32_t of(int cell, int block, int tap) {
     return static_cast<uint32_t>(cell | block << kBlockBit | tap << kTapBit);
@@ -278,9 +280,10 @@ struct BoxColumns {
   alignas(64) int32_t zero[16];
 };
 
-/// Outputs of one block, and the box that they read.
+/// Outputs of one block, and the box that they read: scratch for its blocks' numbers and cells, where there are such.
 struct CornerOutputs {
-  alignas(64) int32_t box[64];  ///< scratch
+  alignas(64) int32_t box[64];
+  alignas(64) uint64_t box_cells[64];
   const BoxColumns* columns;
   const CornerPattern* patterns;  ///< by cell
   int64_t count;
@@ -292,11 +295,12 @@ struct EdgeSearch {
   static constexpr int64_t kMostOutputs = 256;
 
   const int32_t* blocks_by_height;
-  const uint64_t* source_cells;  ///< by block, one bit a cell
-  const int32_t* source_first;   ///< by block, the rank of its first place
-  const uint32_t* taps;          ///< as CornerTap has them, by vectors of 16
-  int64_t box_x, box_y;          ///< blocks of the box on x and y
-  bool one_block;                ///< each pattern reads one block, the first of its corner
+  const uint64_t* cells_by_height;  ///< of the same blocks
+  const uint64_t* source_cells;     ///< by block, one bit a cell
+  const int32_t* source_first;      ///< by block, the rank of its first place
+  const uint32_t* taps;             ///< as CornerTap has them, by vectors of 16
+  int64_t box_x, box_y;             ///< blocks of the box on x and y
+  bool one_block;                   ///< each pattern reads one block
   CornerOutputs* blocks_of_outputs;
   int64_t block_count;       ///< at most kMostOutputs
   const uint8_t* cells;      ///< of the outputs of all blocks, at most kMostOutputs, one behind the other

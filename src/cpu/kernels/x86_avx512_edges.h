@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "cpu/kernels/kernels.h"
 #include "cpu/kernels/x86_intrinsics.h"
@@ -12,7 +13,8 @@
 namespace lattice::cpu {
 namespace {
 
-/// Finds the blocks of a box.
+/// Finds the blocks of a box, and their cells: outputs that share a box then find them side by side.
+template <bool OneBlock>
 inline void gather_box(const EdgeSearch& task, CornerOutputs& outputs) {
   const BoxColumns& columns = *outputs.columns;
   const __m512i below = _mm512_min_epi32(_mm512_loadu_si512(columns.high), _mm512_set1_epi32(outputs.height));
@@ -21,45 +23,20 @@ inline void gather_box(const EdgeSearch& task, CornerOutputs& outputs) {
   _mm512_storeu_si512(begin, _mm512_add_epi32(first, _mm512_loadu_si512(columns.zero)));
   for (int64_t x = 0; x < task.box_x; ++x) {
     for (int64_t column = x * 4; column < x * 4 + task.box_y; ++column) {
-      const void* const blocks = task.blocks_by_height + begin[column];
+      const int32_t at = begin[column];
       _mm_storeu_si128(reinterpret_cast<__m128i*>(outputs.box + column * 4),
-                       _mm_loadu_si128(static_cast<const __m128i*>(blocks)));
+                       _mm_loadu_si128(reinterpret_cast<const __m128i*>(task.blocks_by_height + at)));
+      if (OneBlock) continue;
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(outputs.box_cells + column * 4),
+                          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(task.cells_by_height + at)));
     }
   }
-}
-
-/// The cells of a corner's eight blocks.
-inline __m512i corner_cells(const uint64_t* source_cells, const CornerOutputs& outputs, const CornerPattern& pattern) {
-  const auto cells = [&](int i) { return static_cast<int64_t>(source_cells[outputs.box[pattern.blocks[i]]]); };
-  const auto two = [&](int i) { return _mm_insert_epi64(_mm_cvtsi64_si128(cells(i)), cells(i + 1), 1); };
-  const auto four = [&](int i) { return _mm256_inserti128_si256(_mm256_castsi128_si256(two(i)), two(i + 2), 1); };
-  return _mm512_inserti64x4(_mm512_castsi256_si512(four(0)), four(4), 1);
 }
 
 /// Stores `count` lanes and some more. Few are the rule, and half a vector crosses lines half as often.
 inline void store_first(uint32_t* to, __m512i v, int count) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(v));
   if (count > 8) _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 8), _mm512_extracti64x4_epi64(v, 1));
-}
-
-/// Of a corner's eight blocks: their numbers, and their cells.
-struct Corner {
-  __m512i numbers, cells;
-};
-
-inline Corner corner_of(const EdgeSearch& task, const CornerOutputs& outputs, const CornerPattern& pattern) {
-  const __m512i places = _mm512_loadu_si512(pattern.blocks);
-  const auto box = [&](int quarter) { return _mm512_loadu_si512(outputs.box + quarter * 16); };
-  const __m512i numbers = _mm512_mask_blend_epi32(_mm512_test_epi32_mask(places, _mm512_set1_epi32(32)),
-                                                  _mm512_permutex2var_epi32(box(0), places, box(1)),
-                                                  _mm512_permutex2var_epi32(box(2), places, box(3)));
-  return {numbers, corner_cells(task.source_cells, outputs, pattern)};
-}
-
-/// The same where only the first block is read.
-inline Corner one_block_of(const EdgeSearch& task, const CornerOutputs& outputs, const CornerPattern& pattern) {
-  const int32_t number = outputs.box[pattern.blocks[0]];
-  return {_mm512_set1_epi32(number), _mm512_set1_epi64(static_cast<int64_t>(task.source_cells[number]))};
 }
 
 /// The block of each output, by its number: a loop over a block's outputs ends where nothing foresees it.
@@ -88,14 +65,26 @@ int64_t look_up_taps(const EdgeSearch& task) {
   for (int64_t i = 0; i < blocks_of.count; ++i) {
     const CornerOutputs& outputs = task.blocks_of_outputs[blocks_of.of_output[i]];
     const CornerPattern& pattern = outputs.patterns[task.cells[i]];
-    const auto [numbers, cells] = OneBlock ? one_block_of(task, outputs, pattern) : corner_of(task, outputs, pattern);
+    __m512i numbers, cells_low, cells_high;  // of the corner's sixteen blocks
+    if constexpr (OneBlock) {
+      const int32_t number = outputs.box[pattern.only_block];
+      numbers = _mm512_set1_epi32(number);
+      cells_low = cells_high = _mm512_set1_epi64(static_cast<int64_t>(task.source_cells[number]));
+    } else {
+      const int32_t* const box = outputs.box + pattern.corner;
+      const auto half = [box](int x) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(box + x * 16)); };
+      numbers = _mm512_inserti64x4(_mm512_castsi256_si512(half(0)), half(1), 1);
+      cells_low = _mm512_loadu_si512(outputs.box_cells + pattern.corner);
+      cells_high = _mm512_loadu_si512(outputs.box_cells + pattern.corner + 16);
+    }
     const __m512i slot = _mm512_set1_epi32(static_cast<int>((task.slot + i) << CornerTap::kSlotBit));
     const uint32_t* const pattern_taps = task.taps + pattern.first;
     const uint32_t vectors = pattern.vectors, last_lanes = pattern.last_lanes;
     for (uint32_t vector = 0; vector < vectors; ++vector) {
       const __m512i taps = _mm512_loadu_si512(pattern_taps + vector * 16);
       // The half of a block that a tap reads, turned until its cell is bit 0.
-      const __m512i half = _mm512_permutexvar_epi32(_mm512_srli_epi32(taps, CornerTap::kBlockBit - 1), cells);
+      const __m512i half =
+          _mm512_permutex2var_epi32(cells_low, _mm512_srli_epi32(taps, CornerTap::kBlockBit - 1), cells_high);
       const __mmask16 found =
           _mm512_mask_test_epi32_mask(static_cast<__mmask16>(vector + 1 < vectors ? 0xFFFFU : last_lanes),
                                       _mm512_rorv_epi32(half, taps), _mm512_set1_epi32(1));
@@ -127,8 +116,11 @@ inline void append_edges(const EdgeSearch& task, int64_t count) {
 }
 
 inline void find_corner_edges(const EdgeSearch& task) {
-  for (int64_t i = 0; i < task.block_count; ++i) gather_box(task, task.blocks_of_outputs[i]);
-  append_edges(task, task.one_block ? look_up_taps<true>(task) : look_up_taps<false>(task));
+  const auto find = [&]<bool OneBlock>(std::bool_constant<OneBlock>) {
+    for (int64_t i = 0; i < task.block_count; ++i) gather_box<OneBlock>(task, task.blocks_of_outputs[i]);
+    append_edges(task, look_up_taps<OneBlock>(task));
+  };
+  return task.one_block ? find(std::true_type()) : find(std::false_type());
 }
 
 // Edges turned round go to the tiles of what they read. Neighbours mostly go to the same one: those of a vector that do
