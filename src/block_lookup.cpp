@@ -69,14 +69,14 @@ void BlockLookup::place_columns(size_t rows) {
   const auto most = static_cast<uint64_t>(most_places(rows, kMostColumnsARow));
   // Of blocks there are at most 2^30 on an axis, so that the product of two sizes fits.
   if (grid_rows_ * grid_stride_ > most || grid_batches_ > most / (grid_rows_ * grid_stride_)) return hash_columns();
-  column_grid_.assign((1 + grid_batches_ * grid_rows_) * grid_stride_, empty());
-  int32_t* const grid = column_grid_.data();
+  column_grid_.resize((1 + grid_batches_ * grid_rows_) * grid_stride_);
+  uint32_t* const grid = column_grid_.data();
   const Coord low = grid_low_;  // of its own, as is the pointer: a store to the grid may change no member
   const uint64_t grid_rows = grid_rows_, stride = grid_stride_;
-  int32_t number = 0;
+  uint32_t number = 0;
   for (const BlockColumn& at : columns_.first(columns_.size() - 1)) {
     const uint64_t row = 1 + distance(low.batch, at.batch) * grid_rows + distance(low.x, at.x);
-    grid[row * stride + distance(low.y, at.y) + kMostColumnsBeside] = number++;
+    grid[row * stride + distance(low.y, at.y) + kMostColumnsBeside] = ++number;
   }
 }
 

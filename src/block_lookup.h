@@ -4,7 +4,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 
 #include "block_numbers.h"
@@ -35,7 +34,10 @@ class BlockLookup {
     if (column_grid_.empty()) {
       for (size_t i = 0; i < found.size(); ++i) found[i] = hashed_column(batch, x, y + static_cast<int64_t>(i));
     } else {
-      std::memcpy(found.data(), &column_grid_[grid_place(batch, x, y)], sizeof(found));
+      const uint32_t* const places = &column_grid_[grid_place(batch, x, y)];
+      for (size_t i = 0; i < found.size(); ++i) {
+        found[i] = static_cast<int32_t>(std::min(places[i] - 1, static_cast<uint32_t>(empty())));
+      }
     }
     return found;
   }
@@ -84,9 +86,11 @@ class BlockLookup {
 
   std::span<const BlockColumn> columns_;
   // Where columns stand: a grid over the set's ranges of batch, x and y, or, where that were large beside the set, a
-  // table with open addressing, at most half full. The empty column stands where there is none. The grid's first row is
-  // empty, for what lies outside, and so are kMostColumnsBeside places at both ends of each row.
-  PooledVector<int32_t> column_grid_, column_table_;
+  // table with open addressing, at most half full. The grid has numbers from 1 on, and 0, which memory is cleared to
+  // sooner than to anything else, where there is no column; its first row is empty, for what lies outside, and so are
+  // kMostColumnsBeside places at both ends of each row. In the table the empty column stands where there is none.
+  PooledVector<uint32_t> column_grid_;
+  PooledVector<int32_t> column_table_;
   Coord grid_low_ = {};
   uint64_t grid_batches_ = 0, grid_rows_ = 0;  // ranges of batch and x
   int64_t grid_columns_ = 0;                   // and of y
