@@ -12,11 +12,6 @@ int64_t most_places(size_t rows, int64_t places_a_row) {
 // Columns stand far apart in a whole turn of a LiDAR, 33 places a row at 0.05 m; heights do not.
 constexpr int64_t kMostColumnsARow = 64, kMostHeightsARow = 16;
 
-/// From the lowest to one that is no lower.
-uint64_t distance(int32_t lowest, int32_t to) {
-  return static_cast<uint64_t>(int64_t{to} - lowest);
-}
-
 }  // namespace
 
 BlockLookup::BlockLookup(std::span<const BlockColumn> columns, std::span<const int32_t> heights, size_t rows)
@@ -70,13 +65,9 @@ void BlockLookup::place_columns(size_t rows) {
   // Of blocks there are at most 2^30 on an axis, so that the product of two sizes fits.
   if (grid_rows_ * grid_stride_ > most || grid_batches_ > most / (grid_rows_ * grid_stride_)) return hash_columns();
   column_grid_.resize((1 + grid_batches_ * grid_rows_) * grid_stride_);
-  uint32_t* const grid = column_grid_.data();
-  const Coord low = grid_low_;  // of its own, as is the pointer: a store to the grid may change no member
-  const uint64_t grid_rows = grid_rows_, stride = grid_stride_;
   uint32_t number = 0;
   for (const BlockColumn& at : columns_.first(columns_.size() - 1)) {
-    const uint64_t row = 1 + distance(low.batch, at.batch) * grid_rows + distance(low.x, at.x);
-    grid[row * stride + distance(low.y, at.y) + kMostColumnsBeside] = ++number;
+    column_grid_[grid_place(at.batch, at.x, at.y)] = ++number;
   }
 }
 

@@ -69,6 +69,8 @@ TEST(Relation, AgreesForEveryWayToSearch) {
       {"a box of two words", {.kernel_size = 5}},
       {"a flat box", {.kernel_size = {1, 3, 5}}},
       {"the widest box", {.kernel_size = 5, .dilation = 3}},
+      {"a box of which an output reads three blocks in z", {.kernel_size = {3, 3, 9}}},
+      {"a box of four blocks in z", {.kernel_size = {3, 3, 9}, .stride = {1, 1, 2}}},
       {"beyond the box in z", {.kernel_size = {3, 3, 9}, .dilation = 2}},
       {"beyond the box", {.kernel_size = 3, .dilation = 11}},
       {"more taps than lists", {.kernel_size = 9}},
