@@ -82,12 +82,13 @@ class FloatPanels {
 
 /// Rows of so many channels and a panel, which is decoded to memory of `scratch`.
 CodeOperands code_operands(const PackedRows& rows, int64_t channels, const PanelCodes& panel, Scratch& scratch) {
-  auto* decoded = scratch.take<uint8_t>(panel.groups * panel.group_size * panel.width * rows.codes->code_bytes);
+  const int64_t columns = panel.groups * panel.width;
+  auto* decoded = scratch.take<uint8_t>(columns * (panel.group_size * rows.codes->code_bytes + 4));
   return {.x = rows.x,
           .rows = rows.factors,
           .codes = rows.codes->decode(panel, decoded),
           .scales = panel.scales,
-          .biases = panel.biases,
+          .biases = rows.codes->centres && panel.is_centred ? nullptr : panel.biases,
           .groups = panel.groups,
           .group_size = panel.group_size,
           .channels = channels};

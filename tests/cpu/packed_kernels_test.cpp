@@ -35,23 +35,33 @@ INSTANTIATE_TEST_SUITE_P(Kernels, EveryIsaWithSplitRows, testing::ValuesIn(with_
                          [](const auto& isa) { return isa.param; });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EveryIsaWithSplitRows);  // the model is x86's
 
-/// A panel of random codes, whose scales and biases are powers of two, so that no rounding hides a wrong code.
+/// A panel of random codes, whose scales and biases are powers of two, so that no rounding hides a wrong code; or whose
+/// biases are scales times an integer, some of them zeros.
 struct RandomPanel {
   int64_t groups, group_size, bits, width;
   std::vector<uint32_t> words;
   std::vector<float> scales, biases;
+  bool is_centred;
 
-  RandomPanel(Random& random, int64_t groups_, int64_t group_size_, int64_t bits_, int64_t width_)
+  RandomPanel(Random& random, int64_t groups_, int64_t group_size_, int64_t bits_, int64_t width_,
+              bool is_centred_ = false)
       : groups(groups_),
         group_size(group_size_),
         bits(bits_),
         width(width_),
         words(static_cast<size_t>(groups * group_size * bits / 32 * width)),
         scales(static_cast<size_t>(groups * width)),
-        biases(scales.size()) {
+        biases(scales.size()),
+        is_centred(is_centred_) {
     for (uint32_t& word : words) word = static_cast<uint32_t>(random.next());
     for (float& scale : scales) scale = std::ldexp(1.0F, static_cast<int>(random.next() % 3) - 1);
     for (float& bias : biases) bias = -std::ldexp(1.0F, static_cast<int>(random.next() % 4));
+    if (!is_centred) return;
+    const auto codes = static_cast<uint64_t>(1 << bits);
+    for (size_t i = 0; i < biases.size(); ++i) {
+      if (random.next() % 16 == 0) scales[i] = 0;
+      biases[i] = scales[i] * static_cast<float>(1 - static_cast<int>(random.next() % (codes + 2)));  // 1 to -2^bits
+    }
   }
   PanelCodes view() const {
     return {.words = words.data(),
@@ -60,7 +70,8 @@ struct RandomPanel {
             .groups = groups,
             .group_size = group_size,
             .bits = bits,
-            .width = width};
+            .width = width,
+            .is_centred = is_centred};
   }
   int64_t channels() const { return groups * group_size; }
   int32_t code(int64_t channel, int64_t column) const {
@@ -146,12 +157,12 @@ RouteRows quantized(const IntegerRoute& route, int32_t limit, const RandomPanel&
 /// Rows of so many channels and a panel, decoded to `decoded`.
 CodeOperands code_operands(const CodeKernels& kernels, const RouteRows& rows, int64_t channels,
                            const RandomPanel& packed, std::vector<uint8_t>& decoded) {
-  decoded.resize(static_cast<size_t>(packed.channels() * packed.width * kernels.code_bytes));
+  decoded.resize(static_cast<size_t>((packed.channels() * kernels.code_bytes + packed.groups * 4) * packed.width));
   return {.x = rows.x.data(),
           .rows = rows.factors.data(),
           .codes = kernels.decode(packed.view(), decoded.data()),
           .scales = packed.scales.data(),
-          .biases = packed.biases.data(),
+          .biases = kernels.centres && packed.is_centred ? nullptr : packed.biases.data(),
           .groups = packed.groups,
           .group_size = packed.group_size,
           .channels = channels};
@@ -195,19 +206,20 @@ std::vector<int64_t> some_counts(Random& random) {
 /// Sums of integers are exact; what rounds are a group's scaling and its addition, four operations each.
 constexpr int64_t kIntegerRoundings = 8;
 
-void check_route(const Kernels& k, const IntegerRoute& route, int32_t limit) {
+void check_route(const Kernels& k, const IntegerRoute& route, int32_t limit, bool is_centred) {
   Random random(3);
   for_packings(k, [&](int64_t bits, int64_t group_size, int64_t width) {
     for (const int64_t count : some_counts(random)) {
-      const RandomPanel packed(random, 2, group_size, bits, width);
+      const RandomPanel packed(random, 2, group_size, bits, width, is_centred);
       const int64_t channels = packed.channels() - 5;  // the last group is not full
       const auto x = rows_of_scale_one(random, count + 3, channels, group_size, limit);
       check_product(route.codes, quantized(route, limit, packed, x, channels), packed, x, channels, count,
                     kIntegerRoundings, random);
     }
     // The largest sums that there can be, of either sign.
-    RandomPanel packed(random, 2, group_size, bits, width);
+    RandomPanel packed(random, 2, group_size, bits, width, is_centred);
     packed.words.assign(packed.words.size(), ~0U);
+    if (is_centred) packed.biases = packed.scales;
     std::vector<float> x(static_cast<size_t>(2 * packed.channels()), static_cast<float>(limit));
     std::fill(x.begin() + packed.channels(), x.end(), static_cast<float>(-limit));
     check_product(route.codes, quantized(route, limit, packed, x, packed.channels()), packed, x, packed.channels(), 4,
@@ -216,10 +228,16 @@ void check_route(const Kernels& k, const IntegerRoute& route, int32_t limit) {
 }
 
 TEST_P(EveryIsaWithIntegers, MultipliesSixteenBitActivations) {
-  check_route(kernels(), kernels().wide, 32767);
+  check_route(kernels(), kernels().wide, 32767, false);
+}
+TEST_P(EveryIsaWithIntegers, MultipliesSixteenBitActivationsWithCentredCodes) {
+  // Planes of bytes have no room for more than codes.
+  const std::string isa = kernels().isa;
+  ASSERT_EQ(kernels().wide.codes.centres, isa.find("neon_") == std::string::npos);
+  check_route(kernels(), kernels().wide, 32767, true);
 }
 TEST_P(EveryIsa, MultipliesEightBitActivations) {
-  check_route(kernels(), kernels().narrow, 127);
+  check_route(kernels(), kernels().narrow, 127, false);
 }
 
 /// Rows made whole: finished as they are stored, and nothing beside them is touched.
@@ -291,7 +309,7 @@ TEST_P(EveryIsa, MakesDenseRowsOfCodes) {
   if (!has_rows) return;
   for_packings(k, [&](int64_t bits, int64_t group_size, int64_t width) {
     for (const int64_t groups : {1, 3}) {
-      const RandomPanel packed(random, groups, group_size, bits, width);
+      const RandomPanel packed(random, groups, group_size, bits, width, random.next() % 2 == 0);
       for (const int64_t rows : {int64_t{1}, int64_t{5}, int64_t{12}, 12 + static_cast<int64_t>(random.next() % 20)}) {
         check_dense_codes(k.wide, 32767, packed, rows, random);
         check_dense_codes(k.narrow, 127, packed, rows, random);

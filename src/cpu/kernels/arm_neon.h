@@ -17,6 +17,7 @@ struct Neon {
   /// 6 rows x 4 vectors are 24 accumulators, which with 4 weights and a broadcast fill 29 of the 32 registers, and take
   /// 10 loads for 24 multiply-adds: cores do two or three loads, and two or four multiply-adds, a cycle.
   static constexpr int rows(int vectors) { return vectors == 1 ? 12 : vectors == 4 ? 6 : 8; }
+  static constexpr bool kFetchesLines = false;  // see Avx512
   static constexpr int kNarrowVectors = 0;  // see Avx512
 
   using Vector = float32x4_t;
@@ -57,6 +58,10 @@ struct Neon {
   }
   static Ints mask(Ints v, uint32_t bits) { return vandq_u32(v, vdupq_n_u32(bits)); }
   static Vector to_floats(Ints v) { return vcvtq_f32_s32(vreinterpretq_s32_u32(v)); }
+  /// Of 16 bits.
+  static Ints add_words(Ints a, Ints b) {
+    return vreinterpretq_u32_u16(vaddq_u16(vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b)));
+  }
 
   /// Four instructions for 8 products: not faster than the two multiply-adds of floats, but there for whoever asks.
   static Ints dot_pairs(Ints acc, Ints values, Ints codes) {

@@ -21,25 +21,26 @@ struct NeonBytes : WordStep<Neon> {
 };
 
 /// One group of channels; `starts` are the sums' first values.
-template <int Planes, int R, int N>
-[[gnu::noinline]] void multiply_planes(const PackedProduct& task, int64_t first, int64_t group, const uint32_t* codes,
-                                       const uint32_t* starts) {
+template <int Planes, int R, int N, typename Blocks>
+[[gnu::noinline]] void multiply_planes(const PackedProduct& task, Blocks& blocks, int64_t first, int64_t group,
+                                       const uint32_t* codes, const uint32_t* starts) {
+  constexpr int64_t kWidth = N * Neon::kLanes;
   const int64_t words = task.group_size / 4;
-  const GroupEdges<R> edges(task, first, group);
+  const auto& places = blocks.template move_on<R>(first);
   const uint32_t* x[R];
   Neon::Ints acc[R * N];
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    x[r] = static_cast<const uint32_t*>(task.x) + edges.at[r] * words * Planes;
+    x[r] = reinterpret_cast<const uint32_t*>(places.x.at[r]);
     unrolled<N>([&](auto n)
                     __attribute__((always_inline)) { acc[r * N + n] = Neon::load_ints(starts + n * Neon::kLanes); });
   });
-  add_steps<Neon, NeonBytes, R, N>(acc, x, codes, words);
+  add_steps<Neon, NeonBytes, R, N>(acc, x, codes, 0, words);
   if constexpr (Planes == 2) {
     unrolled<R>([&](auto r) __attribute__((always_inline)) { x[r] += words; });
     unrolled<R * N>([&](auto i) __attribute__((always_inline)) { acc[i] = vshlq_n_u32(acc[i], 8); });
-    add_steps<Neon, NeonBytes, R, N>(acc, x, codes, words);
+    add_steps<Neon, NeonBytes, R, N>(acc, x, codes, 0, words);
   }
-  add_scaled<Neon, R, N>(edges, acc);
+  add_scaled<Neon, R, N>(GroupEdges<true, typename Blocks::Places>(places, 0, task, group * kWidth), acc);
 }
 
 /// starts[column] = -128 * the sum of a group's codes.
@@ -66,8 +67,12 @@ void plane_product(const PackedProduct& task) {
       const uint32_t* codes = static_cast<const uint32_t*>(task.codes) + group * words * (n * Neon::kLanes);
       uint32_t starts[n * Neon::kLanes];
       find_starts<n>(codes, words, starts);
+      const int64_t group_bytes = 4 * words * Planes;
+      EdgeBlocks<Neon::rows(n), 0> blocks(
+          task.edges, {static_cast<const char*>(task.x) + group * group_bytes, task.groups * group_bytes}, group_bytes,
+          {task.rows + group, task.groups * static_cast<int64_t>(sizeof(GroupFactors))}, 4 * n * Neon::kLanes, 0);
       for_row_blocks<Neon::rows(n)>(task.edges.count, [&](auto r, int64_t first) {
-        multiply_planes<Planes, r, n>(task, first, group, codes, starts);
+        multiply_planes<Planes, r, n>(task, blocks, first, group, codes, starts);
       });
     }
   });

@@ -143,7 +143,7 @@ template <typename V, typename Rows, int R, int N, int Stride = N>
   typename V::Vector sums[R * N];
   find_rows<Rows>(task, first, x);
   clear<V>(sums);
-  add_steps<V, FloatStep<V>, R, N, Stride>(sums, x, task.panel, task.channels);
+  add_steps<V, FloatStep<V>, R, N, Stride>(sums, x, task.panel, 0, task.channels);
   const auto store = [&](auto streams) __attribute__((always_inline)) {
     unrolled<R>([&](auto r) __attribute__((always_inline)) {
       finish.template store<streams>(Rows::output(task, first + r), sums + r * N);

@@ -21,6 +21,7 @@ constexpr IntegerRoute pair_route() {
   return {.activation_bytes = 2,
           .quantize = quantize_rows<V, WideActivations>,
           .codes = {.code_bytes = 2,
+                    .centres = true,
                     .decode = decode_pairs<V>,
                     .product = packed_product<V, IntegerStep<V, 2>>,
                     .dense_rows = dense_codes<V, IntegerStep<V, 2>>}};

@@ -55,7 +55,8 @@ struct GroupFactors {
 };
 
 /// Rows and the packed weights of a panel, whose product is, for each row and output, the sum over groups of row.scale
-/// * (scale * (x . code) + bias * row.sum): that of integers exact, that of bfloat16 summed in float32.
+/// * (scale * (x . code) + bias * row.sum): that of integers exact, that of bfloat16 summed in float32. Where `biases` is
+/// null, they are in the codes.
 ///
 /// `x` holds groups * group_size activations a row, integers as quantize wrote them or bfloat16, and `codes` the panel
 /// as decode wrote it; `rows` is (rows, groups), `scales` and `biases` (groups, width). Activations from `channels` on
@@ -333,7 +334,10 @@ struct TurnedEdges {
 /// A way to multiply codes, in a form of its own.
 struct CodeKernels {
   int64_t code_bytes;
-  /// Where the codes stand: in `codes`, or in the panel, if it has them so.
+  /// Whether centred codes are decoded with their integers, so that they need no biases.
+  bool centres = false;
+  /// Where the codes stand: in `codes`, which has room for a word a group and column more, or in the panel, if it has
+  /// them so.
   const void* (*decode)(const PanelCodes&, void* codes);
   void (*product)(const PackedProduct&);
   void (*dense_rows)(const DenseCodes&) = nullptr;  ///< of integers; null where there is no such kernel

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 #include "cpu/kernels/kernels.h"
@@ -43,32 +44,60 @@ void decode_floats(const PanelCodes& panel, float* floats) {
 }
 
 /// Fields of a word that one mask takes out together: pairs of 16 bits or quads of 8, a row of them for each step.
-template <typename V, int Bits, int Step, uint32_t Mask>
-const void* decode_fields(const PanelCodes& panel, void* codes) {
+/// finished(fields, group, column) is what is stored.
+template <typename V, int Bits, int Step, uint32_t Mask, typename Finish>
+[[gnu::always_inline]] inline const void* decode_fields(const PanelCodes& panel, void* codes, const Finish& finished) {
   constexpr int kShifts = 32 / Bits / (Step == 8 ? 2 : 4);
   auto* fields = static_cast<uint32_t*>(codes);
-  for_words<V>(panel, [&](typename V::Ints words, int64_t row, int64_t, int64_t column) {
+  for_words<V>(panel, [&](typename V::Ints words, int64_t row, int64_t group, int64_t column) {
     uint32_t* to = fields + row * kShifts * panel.width + column;
     unrolled<kShifts>([&](auto i) __attribute__((always_inline)) {
       constexpr int kShift = Step == 8 ? 8 * (i & 1) + 4 * (i >> 1) : 4 * i;
-      V::store_ints(to + i * panel.width, V::mask(V::template shift_right<kShift>(words), Mask));
+      V::store_ints(to + i * panel.width,
+                    finished(V::mask(V::template shift_right<kShift>(words), Mask), group, column));
     });
   });
   return codes;
 }
 
-/// Codes as int16, (channels / 2, width, 2).
+/// The integer of PanelCodes::is_centred of each group and column, twice in a word.
+inline void find_zeros(const PanelCodes& panel, uint32_t* zeros) {
+  for (int64_t i = 0; i < panel.groups * panel.width; ++i) {
+    const float scale = panel.scales[i] == 0 ? 1 : panel.scales[i];  // the bias is 0 then
+    const uint32_t zero =
+        std::bit_cast<uint32_t>(panel.biases[i] / scale + kRounder) - std::bit_cast<uint32_t>(kRounder);
+    zeros[i] = (zero & 0xFFFFU) | zero << 16;
+  }
+}
+
+/// Codes as int16, (channels / 2, width, 2); centred ones with their integer added. Scratch for that stands behind
+/// them.
+template <typename V, int Bits, uint32_t Mask>
+const void* decode_pairs_of(const PanelCodes& panel, void* codes) {
+  if (!panel.is_centred) {
+    return decode_fields<V, Bits, 8, Mask>(
+        panel, codes, [](typename V::Ints pairs, int64_t, int64_t) __attribute__((always_inline)) { return pairs; });
+  }
+  auto* const zeros = static_cast<uint32_t*>(codes) + panel.groups * panel.group_size / 2 * panel.width;
+  find_zeros(panel, zeros);
+  return decode_fields<V, Bits, 8, Mask>(
+      panel, codes, [&](typename V::Ints pairs, int64_t group, int64_t column) __attribute__((always_inline)) {
+        return V::add_words(pairs, V::load_ints(zeros + group * panel.width + column));
+      });
+}
 template <typename V>
 const void* decode_pairs(const PanelCodes& panel, void* codes) {
-  return panel.bits == 4 ? decode_fields<V, 4, 8, 0x000F000FU>(panel, codes)
-                         : decode_fields<V, 8, 8, 0x00FF00FFU>(panel, codes);
+  return panel.bits == 4 ? decode_pairs_of<V, 4, 0x000F000FU>(panel, codes)
+                         : decode_pairs_of<V, 8, 0x00FF00FFU>(panel, codes);
 }
 
 /// Codes as uint8, (channels / 4, width, 4), the four in the order 0, 2, 1, 3, as a word of 8 bits has them: its pairs
 /// lie in the even and the odd bytes. Activations stand in the same order.
 template <typename V>
 const void* decode_quads(const PanelCodes& panel, void* codes) {
-  return panel.bits == 4 ? decode_fields<V, 4, 4, 0x0F0F0F0FU>(panel, codes) : panel.words;
+  if (panel.bits == 8) return panel.words;
+  return decode_fields<V, 4, 4, 0x0F0F0F0FU>(
+      panel, codes, [](typename V::Ints quads, int64_t, int64_t) __attribute__((always_inline)) { return quads; });
 }
 
 }  // namespace

@@ -17,7 +17,8 @@ struct PlainVector {
   static constexpr int kLanes = Lanes;
   static constexpr int kVectors = Vectors;
   static constexpr int rows(int) { return Rows; }
-  static constexpr int kNarrowVectors = 0;  // see Avx512
+  static constexpr bool kFetchesLines = false;  // see Avx512
+  static constexpr int kNarrowVectors = 0;      // see Avx512
 
   struct Vector {
     float lane[kLanes];
@@ -85,6 +86,13 @@ struct PlainVector {
   }
   static Vector to_floats(const Ints& v) {
     return filled<Vector>([&](int i) { return static_cast<float>(static_cast<int32_t>(v.lane[i])); });
+  }
+  /// Of 16 bits.
+  static Ints add_words(const Ints& a, const Ints& b) {
+    return filled<Ints>([&](int i) {
+      constexpr uint32_t kUpper = 0xFFFF0000U;
+      return ((a.lane[i] & kUpper) + (b.lane[i] & kUpper)) | ((a.lane[i] + b.lane[i]) & ~kUpper);
+    });
   }
   static Ints dot_pairs(const Ints& acc, const Ints& values, const Ints& codes) {
     return filled<Ints>([&](int i) {

@@ -34,6 +34,10 @@ template <typename V, int N = V::kVectors, typename Panel>
   panel(std::integral_constant<int, N>{});
 }
 
+constexpr int64_t larger(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+
 /// A step of a product's inner loop: an element of each row, which holds one channel or more, times a vector of the
 /// panel's. This one is a channel in float32.
 template <typename V>
@@ -88,13 +92,21 @@ struct Bf16Step : WordStep<V> {
   }
 };
 
-/// acc[r, n] += x[r] times vector n of the panel, over `steps` of both. A step of the panel is `Stride` vectors.
-template <typename V, typename Step, int R, int N, int Stride = N>
+/// What is fetched with each step of a product.
+struct FetchNothing {
+  [[gnu::always_inline]] void operator()(int64_t) const {}
+};
+
+/// acc[r, n] += x[r] times vector n of the panel, over the steps of x from `begin` to `end` and so many of the panel,
+/// of which each is `Stride` vectors.
+template <typename V, typename Step, int R, int N, int Stride = N, typename Fetch = FetchNothing>
 [[gnu::always_inline]] inline void add_steps(typename Step::Sum (&acc)[R * N],
                                              const typename Step::Element* const (&x)[R],
-                                             const typename Step::Element* panel, int64_t steps) {
-  for (int64_t step = 0; step < steps; ++step, panel += Stride * V::kLanes) {
+                                             const typename Step::Element* panel, int64_t begin, int64_t end,
+                                             const Fetch& fetch_with = {}) {
+  for (int64_t step = begin; step < end; ++step, panel += Stride * V::kLanes) {
     typename Step::Factor weights[N];
+    fetch_with(step);
     unrolled<N>([&](auto n) __attribute__((always_inline)) { weights[n] = Step::load(panel + n * V::kLanes); });
     unrolled<R>([&](auto r) __attribute__((always_inline)) {
       const typename Step::Factor value = Step::broadcast(x[r][step]);
@@ -105,12 +117,14 @@ template <typename V, typename Step, int R, int N, int Stride = N>
 
 /// The same in float32 of N vectors and a half one behind them, where V has such: some cores take two of those in the
 /// time of a whole one.
-template <typename V, int R, int N>
+template <typename V, int R, int N, typename Fetch = FetchNothing>
 [[gnu::always_inline]] inline void add_steps_and_half(typename V::Vector (&acc)[R * N],
                                                       typename V::Half::Vector (&half_acc)[R],
-                                                      const float* const (&x)[R], const float* panel, int64_t steps) {
+                                                      const float* const (&x)[R], const float* panel, int64_t steps,
+                                                      const Fetch& fetch_with = {}) {
   for (int64_t step = 0; step < steps; ++step, panel += (N + 1) * V::kLanes) {
     typename V::Vector weights[N];
+    fetch_with(step);
     unrolled<N>([&](auto n) __attribute__((always_inline)) { weights[n] = V::load(panel + n * V::kLanes); });
     const auto half_weights = V::Half::load(panel + N * V::kLanes);
     unrolled<R>([&](auto r) __attribute__((always_inline)) {
@@ -127,46 +141,124 @@ template <typename V, int R, int N>
 template <typename V>
 inline constexpr int64_t kPassSteps = 16384 / (4 * V::kLanes * V::kVectors);
 
-/// A step of the panel is `Stride` vectors.
-template <typename V, typename Step, int R, int N, int Stride = N>
-[[gnu::noinline]] void multiply_floats(const FloatProduct& task, int64_t first, int64_t begin, int64_t steps) {
-  constexpr int64_t kStepBytes = sizeof(typename Step::Element);
-  const char* const rows = static_cast<const char*>(task.x) + begin * kStepBytes;
-  const int64_t stride = task.x_stride / Step::kChannels * kStepBytes;
+/// The blocks of up to `Count` edges of a product, one after the other: where a block's rows and sums stand is found,
+/// and they are fetched, while the one before is multiplied; up to `Most` lines one by one, or the rows at once if it
+/// is 0.
+template <int Count, int64_t Most>
+class EdgeBlocks {
+ public:
+  struct Places {
+    RowPlaces<const char, Count> x;
+    RowPlaces<const GroupFactors, Count> factors;
+    RowPlaces<float, Count> sums;
+  };
+
+  /// From edge 0 on. Of rows of `x` so many bytes are read, of those of `factors`, where there are such, the first on;
+  /// of sums all. fetch_line() is called for so many lines.
+  EdgeBlocks(const TapEdges& edges, const Rows<const char>& x, int64_t x_bytes, const Rows<const GroupFactors>& factors,
+             int64_t sum_bytes, int64_t lines)
+      : edges_(edges),
+        x_(x),
+        factors_(factors),
+        sums_{edges.sums, 4 * edges.sums_stride},
+        x_bytes_(x_bytes),
+        sum_bytes_(sum_bytes),
+        lines_(edges.sums, Most > 0 ? lines : 0) {
+    find(0, *next_);
+  }
+
+  /// On by R edges, the first of which is edge `first`: their places, until the call after the next.
+  template <int R>
+  [[gnu::always_inline]] const Places& move_on(int64_t first) {
+    const Places& here = *next_;
+    next_ = next_ == places_ ? places_ + 1 : places_;
+    find(first + R, *next_);
+    if constexpr (Most > 0) {
+      lines_.add(lines_.add(0, next_->x, x_bytes_), next_->sums, sum_bytes_);
+    } else {
+      unrolled<Count>([&](auto r) __attribute__((always_inline)) { fetch(next_->x.at[r], x_bytes_); });
+    }
+    return here;
+  }
+  [[gnu::always_inline]] void fetch_line(int64_t i) const {
+    if constexpr (Most > 0) lines_.fetch(i);
+  }
+
+ private:
+  [[gnu::always_inline]] void find(int64_t first, Places& places) const {
+    const int64_t left = edges_.count + edges_.following - first;
+    const RowNumbers<Count> inputs(edges_.input + first, left);
+    inputs.find(x_, places.x);
+    if (factors_.base != nullptr) inputs.find(factors_, places.factors);
+    RowNumbers<Count>(edges_.slot + first, left).find(sums_, places.sums);
+  }
+
+  const TapEdges& edges_;
+  Rows<const char> x_;
+  Rows<const GroupFactors> factors_;
+  Rows<float> sums_;
+  int64_t x_bytes_, sum_bytes_;
+  Places places_[2];
+  Places* next_ = places_;
+  NextLines<Count, Most> lines_;
+};
+
+/// Whether a step of R rows and N vectors has room for fetching so many lines, each of which is two loads: cores that
+/// load as often as they multiply lose by more than three loads for four products.
+template <typename V>
+constexpr bool has_room_for_lines(int rows, int vectors, int64_t lines) {
+  return V::kFetchesLines && vectors + rows + 2 * lines <= rows * vectors * 3 / 4;
+}
+
+/// Of so many words of 32 bits.
+constexpr int64_t lines_of(int64_t words) {
+  return (words + kLineFloats - 1) / kLineFloats;
+}
+
+/// For a product in float32 or of bfloat16, which fetches a line with each step.
+template <typename V, int Count, int Vectors>
+using FloatBlocks =
+    EdgeBlocks<Count, has_room_for_lines<V>(Count, Vectors, 1)
+                          ? larger(kPassSteps<V>, Count*(lines_of(kPassSteps<V>) + lines_of(Vectors * V::kLanes)))
+                          : 0>;
+
+/// R edges, the first of which is edge `first`. A step of the panel is `Stride` vectors.
+template <typename V, typename Step, int R, int N, int Stride, typename Blocks>
+[[gnu::noinline]] void multiply_floats(Blocks& blocks, int64_t first, const typename Step::Element* panel,
+                                       int64_t steps) {
+  const auto& places = blocks.template move_on<R>(first);
   const typename Step::Element* x[R];
   float* sums[R];
   typename V::Vector acc[R * N];
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    x[r] = reinterpret_cast<const typename Step::Element*>(rows + task.edges.input[first + r] * stride);
-    sums[r] = task.edges.sums + task.edges.slot[first + r] * task.edges.sums_stride;
+    x[r] = reinterpret_cast<const typename Step::Element*>(places.x.at[r]);
+    sums[r] = places.sums.at[r];
     unrolled<N>([&](auto n) __attribute__((always_inline)) { acc[r * N + n] = V::load(sums[r] + n * V::kLanes); });
   });
-  fetch_next_rows<R>(task.edges, first, rows, stride, steps * kStepBytes);
-  const auto* panel = static_cast<const typename Step::Element*>(task.panel) + begin * (Stride * V::kLanes);
-  add_steps<V, Step, R, N, Stride>(acc, x, panel, steps);
+  add_steps<V, Step, R, N, Stride>(
+      acc, x, panel, 0, steps, [&](int64_t step) __attribute__((always_inline)) { blocks.fetch_line(step); });
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
     unrolled<N>([&](auto n) __attribute__((always_inline)) { V::store(sums[r] + n * V::kLanes, acc[r * N + n]); });
   });
 }
 
 /// The same in float32 of N vectors and a half one.
-template <typename V, int R, int N>
-[[gnu::noinline]] void multiply_floats_and_half(const FloatProduct& task, int64_t first, int64_t begin, int64_t steps) {
+template <typename V, int R, int N, typename Blocks>
+[[gnu::noinline]] void multiply_floats_and_half(Blocks& blocks, int64_t first, const float* panel, int64_t steps) {
   using Half = typename V::Half;
-  const float* const rows = static_cast<const float*>(task.x) + begin;
+  const auto& places = blocks.template move_on<R>(first);
   const float* x[R];
   float* sums[R];
   typename V::Vector acc[R * N];
   typename Half::Vector half_acc[R];
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    x[r] = rows + task.edges.input[first + r] * task.x_stride;
-    sums[r] = task.edges.sums + task.edges.slot[first + r] * task.edges.sums_stride;
+    x[r] = reinterpret_cast<const float*>(places.x.at[r]);
+    sums[r] = places.sums.at[r];
     unrolled<N>([&](auto n) __attribute__((always_inline)) { acc[r * N + n] = V::load(sums[r] + n * V::kLanes); });
     half_acc[r] = Half::load(sums[r] + N * V::kLanes);
   });
-  fetch_next_rows<R>(task.edges, first, rows, task.x_stride * 4, steps * 4);
-  const float* const panel = static_cast<const float*>(task.panel) + begin * ((N + 1) * V::kLanes);
-  add_steps_and_half<V, R, N>(acc, half_acc, x, panel, steps);
+  add_steps_and_half<V, R, N>(
+      acc, half_acc, x, panel, steps, [&](int64_t step) __attribute__((always_inline)) { blocks.fetch_line(step); });
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
     unrolled<N>([&](auto n) __attribute__((always_inline)) { V::store(sums[r] + n * V::kLanes, acc[r * N + n]); });
     Half::store(sums[r] + N * V::kLanes, half_acc[r]);
@@ -226,17 +318,26 @@ void narrow_product(const FloatProduct& task, int64_t steps) {
   });
 }
 
-/// Calls multiply(constant R, first edge, first step, steps) for all edges, up to `Rows` at once, in passes.
-template <typename V, int Rows, typename Multiply>
-void wide_product(const FloatProduct& task, int64_t all_steps, const Multiply& multiply) {
+/// Calls multiply(constant R, blocks, first edge, panel of the first step, steps) for all edges, up to `Rows` at once,
+/// in passes. A step of the panel is N vectors.
+template <typename V, typename Step, int N, typename Multiply>
+void wide_product(const FloatProduct& task, const Multiply& multiply) {
+  using Element = typename Step::Element;
+  constexpr int kRows = V::rows(N);
+  const int64_t all_steps = task.channels / Step::kChannels;
+  const int64_t stride = task.x_stride / Step::kChannels * static_cast<int64_t>(sizeof(Element));
   const int64_t passes = (all_steps + kPassSteps<V> - 1) / kPassSteps<V>;
-  NextWeights next(task.edges, passes * (task.edges.count / Rows + 1));
+  NextWeights next(task.edges, passes * (task.edges.count / kRows + 1));
   for (int64_t begin = 0; begin < all_steps; begin += kPassSteps<V>) {
     const int64_t left = all_steps - begin;
     const int64_t steps = left < kPassSteps<V> ? left : kPassSteps<V>;
-    for_row_blocks<Rows>(task.edges.count, [&](auto r, int64_t first) {
+    const auto* const x = static_cast<const Element*>(task.x) + begin;
+    const auto* const panel = static_cast<const Element*>(task.panel) + begin * (N * V::kLanes);
+    FloatBlocks<V, kRows, N> blocks(task.edges, {reinterpret_cast<const char*>(x), stride},
+                                    steps * static_cast<int64_t>(sizeof(Element)), {}, 4 * N * V::kLanes, steps);
+    for_row_blocks<kRows>(task.edges.count, [&](auto r, int64_t first) {
       next.fetch_share();
-      multiply(r, first, begin, steps);
+      multiply(r, blocks, first, panel, steps);
     });
   }
 }
@@ -244,11 +345,11 @@ void wide_product(const FloatProduct& task, int64_t all_steps, const Multiply& m
 /// In float32, where half of the last of N vectors is wanted at most.
 template <typename V, int N>
 void product_with_half(const FloatProduct& task) {
-  wide_product<V, V::rows(N)>(task, task.channels, [&](auto r, int64_t first, int64_t begin, int64_t steps) {
+  wide_product<V, FloatStep<V>, N>(task, [](auto r, auto& blocks, int64_t first, const float* panel, int64_t steps) {
     if constexpr (N == 1) {
-      multiply_floats<typename V::Half, FloatStep<typename V::Half>, r, 1, 2>(task, first, begin, steps);
+      multiply_floats<typename V::Half, FloatStep<typename V::Half>, r, 1, 2>(blocks, first, panel, steps);
     } else {
-      multiply_floats_and_half<V, r, N - 1>(task, first, begin, steps);
+      multiply_floats_and_half<V, r, N - 1>(blocks, first, panel, steps);
     }
   });
 }
@@ -266,59 +367,67 @@ void float_product(const FloatProduct& task) {
     if constexpr (n == 1 && V::kNarrowVectors > 0) {
       narrow_product<V, Step, n>(task, steps);
     } else {
-      wide_product<V, V::rows(n)>(task, steps, [&](auto r, int64_t first, int64_t begin, int64_t pass_steps) {
-        multiply_floats<V, Step, r, n>(task, first, begin, pass_steps);
+      wide_product<V, Step, n>(task, [&](auto r, auto& blocks, int64_t first, const auto* panel, int64_t pass_steps) {
+        multiply_floats<V, Step, r, n, n>(blocks, first, panel, pass_steps);
       });
     }
   });
 }
 
-/// Where the group of each of R edges stands in (rows, groups), and their sums. Found before any sum is stored: for all
-/// that a compiler knows, a store may change what the task points at.
-template <int R>
+/// A group of edges: where the factors of their rows, and their sums, stand, and the panel's scales and biases.
+template <bool HasBiases, typename Places>
 struct GroupEdges {
-  int64_t at[R];
-  float* sums[R];
-  const GroupFactors* rows;
-  const float *scales, *biases;
+  /// The group's factors are `group` behind those of the places, its scales and biases `at` behind the panel's.
+  GroupEdges(const Places& places_, int64_t group_, const PackedProduct& task, int64_t at)
+      : places(places_), group(group_), scales(task.scales + at), biases(HasBiases ? task.biases + at : nullptr) {}
 
-  [[gnu::always_inline]] GroupEdges(const PackedProduct& task, int64_t first, int64_t group)
-      : rows(task.rows),
-        scales(task.scales + group * task.edges.width),
-        biases(task.biases + group * task.edges.width) {
-    unrolled<R>([&](auto r) __attribute__((always_inline)) {
-      at[r] = task.edges.input[first + r] * task.groups + group;
-      sums[r] = task.edges.sums + task.edges.slot[first + r] * task.edges.sums_stride;
-    });
-  }
+  const Places& places;
+  int64_t group;
+  const float* scales;
+  const float* biases;
+
+  const GroupFactors& factors(int r) const { return places.factors.at[r][group]; }
+  float* sums(int r) const { return places.sums.at[r]; }
 };
 
+/// scale * acc + bias * row_sum of a group of integers, for the columns from `at` on; without the second term where
+/// codes have the bias in them.
+template <typename V, bool HasBiases>
+[[gnu::always_inline]] inline typename V::Vector unscaled(typename V::Ints acc, typename V::Vector row_sum,
+                                                          const float* scales, const float* biases, int64_t at) {
+  const typename V::Vector product = V::to_floats(acc), scale = V::load(scales + at);
+  if constexpr (!HasBiases) return V::multiply(product, scale);
+  return V::multiply_add(product, scale, V::multiply(row_sum, V::load(biases + at)));
+}
+
 /// The edges' sums += row_scale * (scale * acc + bias * row_sum), for a group of integers.
-template <typename V, int R, int N>
-[[gnu::always_inline]] inline void add_scaled(const GroupEdges<R>& edges, const typename V::Ints (&acc)[R * N]) {
+template <typename V, int R, int N, bool HasBiases, typename Places>
+[[gnu::always_inline]] inline void add_scaled(const GroupEdges<HasBiases, Places>& edges,
+                                              const typename V::Ints (&acc)[R * N]) {
   using Vector = typename V::Vector;
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    const Vector row_scale = V::broadcast(edges.rows[edges.at[r]].scale);
-    const Vector row_sum = V::broadcast(edges.rows[edges.at[r]].sum);
+    const GroupFactors& factors = edges.factors(r);
+    const Vector row_scale = V::broadcast(factors.scale), row_sum = V::broadcast(factors.sum);
+    float* const row_sums = edges.sums(r);
     unrolled<N>([&](auto n) __attribute__((always_inline)) {
       constexpr int64_t kOffset = n * V::kLanes;
-      const Vector biased = V::multiply(row_sum, V::load(edges.biases + kOffset));
-      const Vector product = V::multiply_add(V::to_floats(acc[r * N + n]), V::load(edges.scales + kOffset), biased);
-      float* sums = edges.sums[r] + kOffset;
+      const Vector product = unscaled<V, HasBiases>(acc[r * N + n], row_sum, edges.scales, edges.biases, kOffset);
+      float* const sums = row_sums + kOffset;
       V::store(sums, V::multiply_add(row_scale, product, V::load(sums)));
     });
   });
 }
 
 /// The same for a group of bfloat16, which have no scale: scales and biases are loaded once for all rows.
-template <typename V, int R, int N>
-[[gnu::always_inline]] inline void add_scaled(const GroupEdges<R>& edges, const typename V::Vector (&acc)[R * N]) {
+template <typename V, int R, int N, typename Places>
+[[gnu::always_inline]] inline void add_scaled(const GroupEdges<true, Places>& edges,
+                                              const typename V::Vector (&acc)[R * N]) {
   unrolled<N>([&](auto n) __attribute__((always_inline)) {
     constexpr int64_t kOffset = n * V::kLanes;
     const auto scale = V::load(edges.scales + kOffset), bias = V::load(edges.biases + kOffset);
     unrolled<R>([&](auto r) __attribute__((always_inline)) {
-      float* sums = edges.sums[r] + kOffset;
-      const auto row_sum = V::broadcast(edges.rows[edges.at[r]].sum);
+      float* const sums = edges.sums(r) + kOffset;
+      const auto row_sum = V::broadcast(edges.factors(r).sum);
       V::store(sums, V::multiply_add(acc[r * N + n], scale, V::multiply_add(row_sum, bias, V::load(sums))));
     });
   });
@@ -331,43 +440,84 @@ int64_t used_steps(const Task& task, int64_t group) {
   return ((left < task.group_size ? left : task.group_size) + Step::kChannels - 1) / Step::kChannels;
 }
 
-/// One group of channels.
-template <typename V, typename Step, int R, int N>
-[[gnu::noinline]] void multiply_codes(const PackedProduct& task, int64_t first, int64_t group) {
-  const int64_t steps = task.group_size / Step::kChannels;
-  const GroupEdges<R> edges(task, first, group);
+// Bytes of the codes that a block of rows takes at once: half of a first-level cache of 32 KiB.
+inline constexpr int64_t kPassCodes = 16384;
+
+// Lines fetched with each step of codes: a group of 64 channels of 8 bits has 16 steps for the 30 lines of 6 rows of
+// the widest panel.
+inline constexpr int64_t kLinesAStep = 2;
+
+/// For a product of codes.
+template <typename V, typename Step, int Count, int Vectors>
+struct CodeBlocksOf {
+  static constexpr int64_t kMostSteps = larger(kPassCodes / (4 * Vectors * V::kLanes), kLargestGroup / Step::kChannels);
+  static constexpr int64_t kListed = Count * (lines_of(kMostSteps) + lines_of(Vectors * V::kLanes));
+  using Type =
+      EdgeBlocks<Count,
+                 has_room_for_lines<V>(Count, Vectors, kLinesAStep) ? larger(kLinesAStep* kMostSteps, kListed) : 0>;
+};
+
+/// Groups `begin` to `end` of R edges, the first of which is edge `first`.
+template <typename V, typename Step, int R, int N, bool HasBiases, typename Blocks>
+[[gnu::noinline]] void multiply_codes(const PackedProduct& task, Blocks& blocks, int64_t first, int64_t begin,
+                                      int64_t end) {
+  constexpr int64_t kWidth = N * V::kLanes;
+  const auto& places = blocks.template move_on<R>(first);
+  const int64_t steps = task.group_size / Step::kChannels, groups = end - begin;
+  const auto* const codes = static_cast<const uint32_t*>(task.codes) + begin * steps * kWidth;
   const uint32_t* x[R];
-  typename Step::Sum acc[R * N];
-  unrolled<R>([&](auto r) __attribute__((always_inline)) {
-    x[r] = static_cast<const uint32_t*>(task.x) + edges.at[r] * steps;
-    unrolled<N>([&](auto n) __attribute__((always_inline)) { acc[r * N + n] = Step::zero(); });
-  });
-  fetch_next_rows<R>(task.edges, first, static_cast<const uint32_t*>(task.x) + group * steps, task.groups * steps * 4,
-                     steps * 4);
-  const uint32_t* const codes = static_cast<const uint32_t*>(task.codes) + group * steps * (N * V::kLanes);
-  add_steps<V, Step, R, N>(acc, x, codes, used_steps<Step>(task, group));
-  add_scaled<V, R, N>(edges, acc);
+  unrolled<R>([&](auto r) __attribute__((always_inline)) { x[r] = reinterpret_cast<const uint32_t*>(places.x.at[r]); });
+  for (int64_t group = 0; group < groups; ++group) {
+    typename Step::Sum acc[R * N];
+    unrolled<R * N>([&](auto i) __attribute__((always_inline)) { acc[i] = Step::zero(); });
+    const int64_t step = group * steps;
+    add_steps<V, Step, R, N>(
+        acc, x, codes + step * kWidth, step,
+        step + used_steps<Step>(task, begin + group), [&](int64_t at) __attribute__((always_inline)) {
+          unrolled<kLinesAStep>([&](auto i)
+                                    __attribute__((always_inline)) { blocks.fetch_line(kLinesAStep * at + i); });
+        });
+    const GroupEdges<HasBiases, typename Blocks::Places> edges(places, group, task, (begin + group) * kWidth);
+    add_scaled<V, R, N>(edges, acc);
+  }
 }
 
-/// A block of rows takes as many groups, one after the other, as half of a first-level cache of 32 KiB has room for
-/// their codes (8 KiB each, at 64 channels of 64 outputs).
-template <typename V, typename Step>
-void packed_product(const PackedProduct& task) {
-  constexpr int64_t kMostCodes = 16384;  // bytes
+/// A block of rows takes as many groups, one after the other, as kPassCodes hold (8 KiB each, at 64 channels of 64
+/// outputs).
+template <typename V, typename Step, bool HasBiases>
+void packed_product_of(const PackedProduct& task) {
   for_vectors<V>(task.edges.width, [&](auto n) {
     constexpr int kRows = V::rows(n);
-    const int64_t group_bytes = task.group_size / Step::kChannels * (4 * n * V::kLanes);
-    const int64_t groups_a_pass = group_bytes < kMostCodes ? kMostCodes / group_bytes : 1;
+    const int64_t steps = task.group_size / Step::kChannels;
+    const int64_t group_bytes = steps * (4 * n * V::kLanes);
+    const int64_t groups_a_pass = group_bytes < kPassCodes ? kPassCodes / group_bytes : 1;
     const int64_t passes = (task.groups + groups_a_pass - 1) / groups_a_pass;
     NextWeights next(task.edges, passes * (task.edges.count / kRows + 1));
     for (int64_t begin = 0; begin < task.groups; begin += groups_a_pass) {
       const int64_t end = begin + groups_a_pass < task.groups ? begin + groups_a_pass : task.groups;
+      const int64_t pass_steps = (end - begin) * steps;
+      typename CodeBlocksOf<V, Step, kRows, n>::Type blocks(
+          task.edges, {static_cast<const char*>(task.x) + 4 * begin * steps, 4 * task.groups * steps}, 4 * pass_steps,
+          {task.rows + begin, task.groups * static_cast<int64_t>(sizeof(GroupFactors))}, 4 * n * V::kLanes,
+          kLinesAStep * pass_steps);
       for_row_blocks<kRows>(task.edges.count, [&](auto r, int64_t first) {
         next.fetch_share();
-        for (int64_t group = begin; group < end; ++group) multiply_codes<V, Step, r, n>(task, first, group);
+        multiply_codes<V, Step, r, n, HasBiases>(task, blocks, first, begin, end);
       });
     }
   });
+}
+
+/// Whether such codes may have the biases in them.
+template <typename V, typename Step>
+inline constexpr bool kCentres = std::is_same_v<Step, IntegerStep<V, 2>>;
+
+template <typename V, typename Step>
+void packed_product(const PackedProduct& task) {
+  if constexpr (kCentres<V, Step>) {
+    if (task.biases == nullptr) return packed_product_of<V, Step, false>(task);
+  }
+  packed_product_of<V, Step, true>(task);
 }
 
 }  // namespace

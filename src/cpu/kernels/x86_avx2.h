@@ -17,6 +17,7 @@ struct Avx2 {
   /// 6 rows x 2 vectors are 12 accumulators, which with 2 weights and a broadcast fill 15 of the 16 registers; 12
   /// independent sums cover the latency of 5 cycles at 2 multiply-adds a cycle.
   static constexpr int rows(int vectors) { return vectors == 1 ? 10 : 6; }
+  static constexpr bool kFetchesLines = false;  // see Avx512
   static constexpr int kNarrowVectors = 0;  // see Avx512
 
   using Vector = __m256;
@@ -81,6 +82,8 @@ struct Avx2 {
   }
   static Ints mask(Ints v, uint32_t bits) { return _mm256_and_si256(v, _mm256_set1_epi32(static_cast<int>(bits))); }
   static Vector to_floats(Ints v) { return _mm256_cvtepi32_ps(v); }
+  /// Of 16 bits.
+  static Ints add_words(Ints a, Ints b) { return _mm256_add_epi16(a, b); }
 
   static Ints dot_pairs(Ints acc, Ints values, Ints codes) {
     return _mm256_add_epi32(acc, _mm256_madd_epi16(values, codes));

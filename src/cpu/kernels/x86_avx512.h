@@ -20,6 +20,9 @@ struct Avx512 {
   /// panels take more rows, to have enough independent sums.
   static constexpr int rows(int vectors) { return vectors == 1 ? 12 : vectors == 2 ? 10 : vectors == 3 ? 8 : 6; }
 
+  /// What a block reads is fetched line by line, with the steps of the one before, if its loads leave room for it.
+  static constexpr bool kFetchesLines = true;
+
   /// Panels of up to so many vectors are multiplied edge by edge, with this many weights in registers.
   static constexpr int kNarrowVectors = 2;
   static constexpr int kHeldWeights = 16;
@@ -66,6 +69,8 @@ struct Avx512 {
   }
   static Ints mask(Ints v, uint32_t bits) { return _mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(bits))); }
   static Vector to_floats(Ints v) { return _mm512_cvtepi32_ps(v); }
+  /// Of 16 bits.
+  static Ints add_words(Ints a, Ints b) { return _mm512_add_epi16(a, b); }
 
   static Ints dot_pairs(Ints acc, Ints values, Ints codes) {
     return _mm512_add_epi32(acc, _mm512_madd_epi16(values, codes));
