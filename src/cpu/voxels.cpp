@@ -18,8 +18,8 @@ namespace {
 // 2^31 as a float; every float below it in magnitude fits int32 once it is rounded down, and -2^31 itself does too.
 constexpr float kLimit = 2147483648.0F;
 
-// How far ahead of its use a voxel's sum is fetched.
-constexpr size_t kPointsAhead = 16;
+// How far ahead of their use features and sums are fetched.
+constexpr size_t kPointsAhead = 48;
 
 /// The voxels of those points that have one, in the order of the points.
 struct PointVoxels {
@@ -158,8 +158,9 @@ void add_row(const float* from, int64_t channels, double* to) {
 
 /// The features of each voxel's first point, added to 0 as a sum begins.
 void copy_first(const float* features, int64_t channels, std::span<const int32_t> first_point, float* to) {
-  for (const int32_t point : first_point) {
-    const float* const from = features + point * channels;
+  for (size_t i = 0; i < first_point.size(); ++i) {
+    if (i + kPointsAhead < first_point.size()) __builtin_prefetch(features + first_point[i + kPointsAhead] * channels);
+    const float* const from = features + first_point[i] * channels;
     int64_t c = 0;
     for (; c + 4 <= channels; c += 4) store(load<Four>(from + c) + 0.0F, to + c);
     for (; c < channels; ++c) to[c] = from[c] + 0.0F;
