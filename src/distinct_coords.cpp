@@ -26,10 +26,11 @@ int bits_for_rows(size_t rows) {
   return bits < kBitsInCache ? bits + 1 : bits;
 }
 
-/// Where the table of each row is looked into first; kRowsAhead more, for fetching.
+/// Where the table of each row is looked into first; kRowsAhead slots more, for fetching.
 PooledVector<uint32_t> slots_of(std::span<const Coord> coords, int bits) {
   using Hashes = uint32_t __attribute__((vector_size(16)));
   PooledVector<uint32_t> slots(coords.size() + kRowsAhead);
+  std::fill_n(slots.end() - kRowsAhead, kRowsAhead, 0U);
   for_fours(coords, [shift = 32 - bits, to = slots.data()](size_t row, auto count, const FourRows& rows) {
     // Primes near 2^32 over the golden ratio and others.
     Hashes hashes = std::bit_cast<Hashes>(rows.x) * 0x9E3779B1U + std::bit_cast<Hashes>(rows.y) * 0x85EBCA77U +

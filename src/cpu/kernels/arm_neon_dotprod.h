@@ -69,8 +69,8 @@ void plane_product(const PackedProduct& task) {
       find_starts<n>(codes, words, starts);
       const int64_t group_bytes = 4 * words * Planes;
       EdgeBlocks<Neon::rows(n), 0> blocks(
-          task.edges, {static_cast<const char*>(task.x) + group * group_bytes, task.groups * group_bytes}, group_bytes,
-          {task.rows + group, task.groups * static_cast<int64_t>(sizeof(GroupFactors))}, 4 * n * Neon::kLanes, 0);
+          task.edges, {static_cast<const char*>(task.x) + group * group_bytes, task.groups * group_bytes / 4},
+          group_bytes, {task.rows + group, 2 * task.groups}, 4 * n * Neon::kLanes, 0);
       for_row_blocks<Neon::rows(n)>(task.edges.count, [&](auto r, int64_t first) {
         multiply_planes<Planes, r, n>(task, blocks, first, group, codes, starts);
       });

@@ -91,7 +91,7 @@ class NextWeights {
   int64_t share_;
 };
 
-/// Rows of an array, `stride` bytes apart, which are less than 2 GiB.
+/// Rows of an array, `stride` words of 32 bits apart, fewer than 2^31.
 template <typename T>
 struct Rows {
   T* base;
@@ -137,11 +137,12 @@ class RowNumbers {
     const __m512i stride = _mm512_set1_epi64(rows.stride);
     const __m512i base = _mm512_set1_epi64(reinterpret_cast<int64_t>(rows.base));
     unrolled<kEights>([&](auto e) __attribute__((always_inline)) {
-      _mm512_store_si512(places.at + 8 * e, _mm512_add_epi64(_mm512_mul_epi32(eights_[e], stride), base));
+      const __m512i offsets = _mm512_slli_epi64(_mm512_mul_epi32(eights_[e], stride), 2);
+      _mm512_store_si512(places.at + 8 * e, _mm512_add_epi64(offsets, base));
     });
 #else
     unrolled<Count>([&](auto r) __attribute__((always_inline)) {
-      places.at[r] = reinterpret_cast<T*>(reinterpret_cast<int64_t>(rows.base) + numbers_[r] * rows.stride);
+      places.at[r] = reinterpret_cast<T*>(reinterpret_cast<int64_t>(rows.base) + numbers_[r] * rows.stride * 4);
     });
 #endif
   }

@@ -55,8 +55,8 @@ struct GroupFactors {
 };
 
 /// Rows and the packed weights of a panel, whose product is, for each row and output, the sum over groups of row.scale
-/// * (scale * (x . code) + bias * row.sum): that of integers exact, that of bfloat16 summed in float32. Where `biases` is
-/// null, they are in the codes.
+/// * (scale * (x . code) + bias * row.sum): that of integers exact, that of bfloat16 summed in float32. Where `biases`
+/// is null, they are in the codes.
 ///
 /// `x` holds groups * group_size activations a row, integers as quantize wrote them or bfloat16, and `codes` the panel
 /// as decode wrote it; `rows` is (rows, groups), `scales` and `biases` (groups, width). Activations from `channels` on

@@ -160,7 +160,7 @@ class EdgeBlocks {
       : edges_(edges),
         x_(x),
         factors_(factors),
-        sums_{edges.sums, 4 * edges.sums_stride},
+        sums_{edges.sums, edges.sums_stride},
         x_bytes_(x_bytes),
         sum_bytes_(sum_bytes),
         lines_(edges.sums, Most > 0 ? lines : 0) {
@@ -325,7 +325,8 @@ void wide_product(const FloatProduct& task, const Multiply& multiply) {
   using Element = typename Step::Element;
   constexpr int kRows = V::rows(N);
   const int64_t all_steps = task.channels / Step::kChannels;
-  const int64_t stride = task.x_stride / Step::kChannels * static_cast<int64_t>(sizeof(Element));
+  static_assert(sizeof(Element) == 4);
+  const int64_t stride = task.x_stride / Step::kChannels;
   const int64_t passes = (all_steps + kPassSteps<V> - 1) / kPassSteps<V>;
   NextWeights next(task.edges, passes * (task.edges.count / kRows + 1));
   for (int64_t begin = 0; begin < all_steps; begin += kPassSteps<V>) {
@@ -447,6 +448,8 @@ inline constexpr int64_t kPassCodes = 16384;
 // the widest panel.
 inline constexpr int64_t kLinesAStep = 2;
 
+static_assert(sizeof(GroupFactors) == 8);  // two words, see Rows
+
 /// For a product of codes.
 template <typename V, typename Step, int Count, int Vectors>
 struct CodeBlocksOf {
@@ -497,9 +500,8 @@ void packed_product_of(const PackedProduct& task) {
       const int64_t end = begin + groups_a_pass < task.groups ? begin + groups_a_pass : task.groups;
       const int64_t pass_steps = (end - begin) * steps;
       typename CodeBlocksOf<V, Step, kRows, n>::Type blocks(
-          task.edges, {static_cast<const char*>(task.x) + 4 * begin * steps, 4 * task.groups * steps}, 4 * pass_steps,
-          {task.rows + begin, task.groups * static_cast<int64_t>(sizeof(GroupFactors))}, 4 * n * V::kLanes,
-          kLinesAStep * pass_steps);
+          task.edges, {static_cast<const char*>(task.x) + 4 * begin * steps, task.groups * steps}, 4 * pass_steps,
+          {task.rows + begin, 2 * task.groups}, 4 * n * V::kLanes, kLinesAStep * pass_steps);
       for_row_blocks<kRows>(task.edges.count, [&](auto r, int64_t first) {
         next.fetch_share();
         multiply_codes<V, Step, r, n, HasBiases>(task, blocks, first, begin, end);

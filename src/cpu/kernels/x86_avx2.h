@@ -18,7 +18,7 @@ struct Avx2 {
   /// independent sums cover the latency of 5 cycles at 2 multiply-adds a cycle.
   static constexpr int rows(int vectors) { return vectors == 1 ? 10 : 6; }
   static constexpr bool kFetchesLines = false;  // see Avx512
-  static constexpr int kNarrowVectors = 0;  // see Avx512
+  static constexpr int kNarrowVectors = 0;      // see Avx512
 
   using Vector = __m256;
   static Vector load(const float* from) { return _mm256_loadu_ps(from); }
