@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "cpu/kernels/edge_blocks.h"
 #include "cpu/kernels/fetch.h"
 #include "cpu/kernels/kernels.h"
 #include "cpu/kernels/unrolled.h"
@@ -140,68 +141,6 @@ template <typename V, int R, int N, typename Fetch = FetchNothing>
 /// Steps of a panel that stay in half of a first-level cache of 32 KiB while all edges of a tap pass.
 template <typename V>
 inline constexpr int64_t kPassSteps = 16384 / (4 * V::kLanes * V::kVectors);
-
-/// The blocks of up to `Count` edges of a product, one after the other: where a block's rows and sums stand is found,
-/// and they are fetched, while the one before is multiplied; up to `Most` lines one by one, or the rows at once if it
-/// is 0.
-template <int Count, int64_t Most>
-class EdgeBlocks {
- public:
-  struct Places {
-    RowPlaces<const char, Count> x;
-    RowPlaces<const GroupFactors, Count> factors;
-    RowPlaces<float, Count> sums;
-  };
-
-  /// From edge 0 on. Of rows of `x` so many bytes are read, of those of `factors`, where there are such, the first on;
-  /// of sums all. fetch_line() is called for so many lines.
-  EdgeBlocks(const TapEdges& edges, const Rows<const char>& x, int64_t x_bytes, const Rows<const GroupFactors>& factors,
-             int64_t sum_bytes, int64_t lines)
-      : edges_(edges),
-        x_(x),
-        factors_(factors),
-        sums_{edges.sums, edges.sums_stride},
-        x_bytes_(x_bytes),
-        sum_bytes_(sum_bytes),
-        lines_(edges.sums, Most > 0 ? lines : 0) {
-    find(0, *next_);
-  }
-
-  /// On by R edges, the first of which is edge `first`: their places, until the call after the next.
-  template <int R>
-  [[gnu::always_inline]] const Places& move_on(int64_t first) {
-    const Places& here = *next_;
-    next_ = next_ == places_ ? places_ + 1 : places_;
-    find(first + R, *next_);
-    if constexpr (Most > 0) {
-      lines_.add(lines_.add(0, next_->x, x_bytes_), next_->sums, sum_bytes_);
-    } else {
-      unrolled<Count>([&](auto r) __attribute__((always_inline)) { fetch(next_->x.at[r], x_bytes_); });
-    }
-    return here;
-  }
-  [[gnu::always_inline]] void fetch_line(int64_t i) const {
-    if constexpr (Most > 0) lines_.fetch(i);
-  }
-
- private:
-  [[gnu::always_inline]] void find(int64_t first, Places& places) const {
-    const int64_t left = edges_.count + edges_.following - first;
-    const RowNumbers<Count> inputs(edges_.input + first, left);
-    inputs.find(x_, places.x);
-    if (factors_.base != nullptr) inputs.find(factors_, places.factors);
-    RowNumbers<Count>(edges_.slot + first, left).find(sums_, places.sums);
-  }
-
-  const TapEdges& edges_;
-  Rows<const char> x_;
-  Rows<const GroupFactors> factors_;
-  Rows<float> sums_;
-  int64_t x_bytes_, sum_bytes_;
-  Places places_[2];
-  Places* next_ = places_;
-  NextLines<Count, Most> lines_;
-};
 
 /// Whether a step of R rows and N vectors has room for fetching so many lines, each of which is two loads: cores that
 /// load as often as they multiply lose by more than three loads for four products.
