@@ -16,7 +16,7 @@ namespace {
 
 /// R rows of N vectors. Steps: those of the only group; 0 for any number of groups, of as many as the task says. What
 /// is added up of the groups before the last waits in the first-level cache.
-template <typename V, typename Step, int R, int N, int Steps, bool HasBiases>
+template <typename V, typename Step, int R, int N, int Steps>
 [[gnu::noinline]] void multiply_dense_codes(const DenseCodes& task, const DenseFinish<V, N>& finish, int64_t first) {
   using Vector = typename V::Vector;
   constexpr bool kIsOneGroup = Steps > 0;
@@ -36,7 +36,7 @@ template <typename V, typename Step, int R, int N, int Steps, bool HasBiases>
     add_steps<V, Step, R, N>(acc, x, codes, 0, used_steps<Step>(task, group));
     const GroupFactors* const factors = task.rows + first * groups + group;
     const float* const scales = task.scales + group * kWidth;
-    const float* const biases = HasBiases ? task.biases + group * kWidth : nullptr;
+    const float* const biases = biases_from(task, group * kWidth);
     /// done(r, sums) for each row.
     const auto add_scaled = [&](const auto& done) __attribute__((always_inline)) {
       unrolled<R>([&](auto r) __attribute__((always_inline)) {
@@ -47,7 +47,7 @@ template <typename V, typename Step, int R, int N, int Steps, bool HasBiases>
           constexpr int64_t kOffset = n * V::kLanes;
           Vector before = V::broadcast(0.0F);
           if constexpr (!kIsOneGroup) before = V::load(kept + r * kWidth + kOffset);
-          const Vector product = unscaled<V, HasBiases>(acc[r * N + n], row_sum, scales, biases, kOffset);
+          const Vector product = unscaled<V, true>(acc[r * N + n], row_sum, scales, biases, kOffset);
           sums[n] = V::multiply_add(row_scale, product, before);
         });
         done(r, sums);
@@ -68,41 +68,32 @@ template <typename V, typename Step, int R, int N, int Steps, bool HasBiases>
 }
 
 /// In blocks, of which the last may make rows again that there are.
-template <typename V, typename Step, int N, int Steps, bool HasBiases>
+template <typename V, typename Step, int N, int Steps>
 void dense_codes_of(const DenseCodes& task) {
   constexpr int kRows = V::rows(N);
   const DenseFinish<V, N> finish(task.finish);
   const int64_t last = task.finish.rows - kRows;
   for (int64_t first = 0; first < last; first += kRows) {
-    multiply_dense_codes<V, Step, kRows, N, Steps, HasBiases>(task, finish, first);
+    multiply_dense_codes<V, Step, kRows, N, Steps>(task, finish, first);
   }
-  if (last >= 0) return multiply_dense_codes<V, Step, kRows, N, Steps, HasBiases>(task, finish, last);
-  for (int64_t row = 0; row < task.finish.rows; ++row)
-    multiply_dense_codes<V, Step, 1, N, 0, HasBiases>(task, finish, row);
-}
-
-template <typename V, typename Step, bool HasBiases>
-void dense_codes_with(const DenseCodes& task) {
-  const int64_t group_size = task.groups == 1 ? task.group_size : 0;
-  for_vectors<V>(task.width, [&](auto n) {
-    switch (group_size) {
-      case 32:
-        return dense_codes_of<V, Step, n, 32 / Step::kChannels, HasBiases>(task);
-      case 64:
-        return dense_codes_of<V, Step, n, 64 / Step::kChannels, HasBiases>(task);
-      default:
-        return dense_codes_of<V, Step, n, 0, HasBiases>(task);
-    }
-  });
-  if (task.finish.streams) end_streams();
+  if (last >= 0) return multiply_dense_codes<V, Step, kRows, N, Steps>(task, finish, last);
+  for (int64_t row = 0; row < task.finish.rows; ++row) multiply_dense_codes<V, Step, 1, N, 0>(task, finish, row);
 }
 
 template <typename V, typename Step>
 void dense_codes(const DenseCodes& task) {
-  if constexpr (kCentres<V, Step>) {
-    if (task.biases == nullptr) return dense_codes_with<V, Step, false>(task);
-  }
-  dense_codes_with<V, Step, true>(task);
+  const int64_t group_size = task.groups == 1 ? task.group_size : 0;
+  for_vectors<V>(task.width, [&](auto n) {
+    switch (group_size) {
+      case 32:
+        return dense_codes_of<V, Step, n, 32 / Step::kChannels>(task);
+      case 64:
+        return dense_codes_of<V, Step, n, 64 / Step::kChannels>(task);
+      default:
+        return dense_codes_of<V, Step, n, 0>(task);
+    }
+  });
+  if (task.finish.streams) end_streams();
 }
 
 }  // namespace

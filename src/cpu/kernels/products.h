@@ -314,12 +314,20 @@ void float_product(const FloatProduct& task) {
   });
 }
 
+/// A panel's biases of one group, where the codes have them.
+alignas(kLine) inline constexpr float kNoBiases[64] = {};
+
+/// Biases from `at` on.
+inline const float* biases_from(const CodeOperands& task, int64_t at) {
+  return task.biases == nullptr ? kNoBiases : task.biases + at;
+}
+
 /// A group of edges: where the factors of their rows, and their sums, stand, and the panel's scales and biases.
 template <bool HasBiases, typename Places>
 struct GroupEdges {
   /// The group's factors are `group` behind those of the places, its scales and biases `at` behind the panel's.
   GroupEdges(const Places& places_, int64_t group_, const PackedProduct& task, int64_t at)
-      : places(places_), group(group_), scales(task.scales + at), biases(HasBiases ? task.biases + at : nullptr) {}
+      : places(places_), group(group_), scales(task.scales + at), biases(HasBiases ? biases_from(task, at) : nullptr) {}
 
   const Places& places;
   int64_t group;
@@ -330,8 +338,8 @@ struct GroupEdges {
   float* sums(int r) const { return places.sums.at[r]; }
 };
 
-/// scale * acc + bias * row_sum of a group of integers, for the columns from `at` on; without the second term where
-/// codes have the bias in them.
+/// scale * acc + bias * row_sum of a group of integers, for the columns from `at` on; to the same bits without the
+/// second term, where it is 0.
 template <typename V, bool HasBiases>
 [[gnu::always_inline]] inline typename V::Vector unscaled(typename V::Ints acc, typename V::Vector row_sum,
                                                           const float* scales, const float* biases, int64_t at) {
@@ -426,8 +434,8 @@ template <typename V, typename Step, int R, int N, bool HasBiases, typename Bloc
 
 /// A block of rows takes as many groups, one after the other, as kPassCodes hold (8 KiB each, at 64 channels of 64
 /// outputs).
-template <typename V, typename Step, bool HasBiases>
-void packed_product_of(const PackedProduct& task) {
+template <typename V, typename Step>
+void packed_product(const PackedProduct& task) {
   for_vectors<V>(task.edges.width, [&](auto n) {
     constexpr int kRows = V::rows(n);
     const int64_t steps = task.group_size / Step::kChannels;
@@ -443,22 +451,14 @@ void packed_product_of(const PackedProduct& task) {
           {task.rows + begin, 2 * task.groups}, 4 * n * V::kLanes, kLinesAStep * pass_steps);
       for_row_blocks<kRows>(task.edges.count, [&](auto r, int64_t first) {
         next.fetch_share();
-        multiply_codes<V, Step, r, n, HasBiases>(task, blocks, first, begin, end);
+        // Whole blocks alone have a kernel without biases: others add zeros.
+        if constexpr (r == kRows && std::is_same_v<Step, IntegerStep<V, 2>>) {
+          if (task.biases == nullptr) return multiply_codes<V, Step, r, n, false>(task, blocks, first, begin, end);
+        }
+        multiply_codes<V, Step, r, n, true>(task, blocks, first, begin, end);
       });
     }
   });
-}
-
-/// Whether such codes may have the biases in them.
-template <typename V, typename Step>
-inline constexpr bool kCentres = std::is_same_v<Step, IntegerStep<V, 2>>;
-
-template <typename V, typename Step>
-void packed_product(const PackedProduct& task) {
-  if constexpr (kCentres<V, Step>) {
-    if (task.biases == nullptr) return packed_product_of<V, Step, false>(task);
-  }
-  packed_product_of<V, Step, true>(task);
 }
 
 }  // namespace
