@@ -82,8 +82,7 @@ class FloatPanels {
 
 /// Rows of so many channels and a panel, which is decoded to memory of `scratch`.
 CodeOperands code_operands(const PackedRows& rows, int64_t channels, const PanelCodes& panel, Scratch& scratch) {
-  const int64_t columns = panel.groups * panel.width;
-  auto* decoded = scratch.take<uint8_t>(columns * (panel.group_size * rows.codes->code_bytes + 4));
+  auto* decoded = scratch.take<uint8_t>(panel.groups * panel.group_size * panel.width * rows.codes->code_bytes);
   return {.x = rows.x,
           .rows = rows.factors,
           .codes = rows.codes->decode(panel, decoded),

@@ -1,7 +1,13 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
 #include <new>
 #include <string>
 #include <vector>
@@ -69,12 +75,41 @@ struct AtLine {
 };
 using LineVector = std::vector<float, AtLine<float>>;
 
+/// A copy of values that end where a page does: who reads behind them is stopped.
+template <typename T>
+class AtPageEnd {
+ public:
+  explicit AtPageEnd(const std::vector<T>& values) {
+    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), bytes = values.size() * sizeof(T);
+    const size_t readable = (bytes + page - 1) / page * page;
+    size_ = readable + page;
+    block_ = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block_ == MAP_FAILED) std::abort();
+    auto* const behind = static_cast<std::byte*>(block_) + readable;
+    if (mprotect(behind, page, PROT_NONE) != 0) std::abort();
+    values_ = reinterpret_cast<T*>(behind - bytes);
+    std::copy(values.begin(), values.end(), values_);
+  }
+  AtPageEnd(const AtPageEnd&) = delete;
+  AtPageEnd& operator=(const AtPageEnd&) = delete;
+  ~AtPageEnd() { munmap(block_, size_); }
+
+  const T* data() const { return values_; }
+
+ private:
+  void* block_;
+  size_t size_;
+  T* values_;
+};
+
 /// Edges of one tap with distinct slots, and what their kernels add to.
 struct RandomEdges {
   std::vector<int32_t> input;
   std::vector<uint16_t> slot;
   std::vector<float> sums;
   int64_t width, outputs, stride;
+  std::shared_ptr<const AtPageEnd<int32_t>> shown_input = {};
+  std::shared_ptr<const AtPageEnd<uint16_t>> shown_slot = {};
 
   RandomEdges(Random& random, int64_t count, int64_t rows, int64_t columns)
       : width(columns), outputs(columns), stride(columns + 4) {
@@ -84,14 +119,23 @@ struct RandomEdges {
     }
     for (int64_t i = 0; i < count * stride; ++i) sums.push_back(static_cast<float>(random.next() % 16));
   }
+  /// There until the next view; a few edges of another product follow.
   TapEdges view() {
-    return {.input = input.data(),
-            .slot = slot.data(),
-            .count = static_cast<int64_t>(input.size()),
+    const auto count = static_cast<int64_t>(input.size()), following = count % 11;
+    const auto shown = [&]<typename T>(std::vector<T> values) {
+      for (int64_t i = 0; i < following; ++i) values.push_back(values[static_cast<size_t>(i)]);
+      return std::make_shared<const AtPageEnd<T>>(values);
+    };
+    shown_input = shown(input);
+    shown_slot = shown(slot);
+    return {.input = shown_input->data(),
+            .slot = shown_slot->data(),
+            .count = count,
             .width = width,
             .outputs = outputs,
             .sums = sums.data(),
-            .sums_stride = stride};
+            .sums_stride = stride,
+            .following = following};
   }
   float& sum(int64_t edge, int64_t column) {
     return sums[static_cast<size_t>(slot[static_cast<size_t>(edge)] * stride + column)];

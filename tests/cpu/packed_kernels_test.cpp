@@ -8,84 +8,21 @@
 #include <string>
 #include <vector>
 
-#include "cpu/every_isa.h"
-#include "lattice/dtype.h"
+#include "cpu/packed_panel.h"
 
 // Kernels of packed weights: decoding, and the products of each route.
 
 namespace lattice::cpu {
 namespace {
 
-std::vector<std::string> with_split(std::vector<std::string> names, bool exists) {
-  std::erase_if(names, [&](const std::string& isa) { return kernels_named(isa).split.exists() != exists; });
-  return names;
-}
-
-/// Activations of 16 bits are integers or split rows.
-class EveryIsaWithIntegers : public EveryIsa {};
+/// Activations of 16 bits are sums of two bfloat16.
 class EveryIsaWithSplitRows : public EveryIsa {};
 
-INSTANTIATE_TEST_SUITE_P(Models, EveryIsaWithIntegers, testing::ValuesIn(with_split(models(), false)),
-                         [](const auto& isa) { return isa.param; });
-INSTANTIATE_TEST_SUITE_P(Kernels, EveryIsaWithIntegers, testing::ValuesIn(with_split(isas(), false)),
-                         [](const auto& isa) { return isa.param; });
 INSTANTIATE_TEST_SUITE_P(Models, EveryIsaWithSplitRows, testing::ValuesIn(with_split(models(), true)),
                          [](const auto& isa) { return isa.param; });
 INSTANTIATE_TEST_SUITE_P(Kernels, EveryIsaWithSplitRows, testing::ValuesIn(with_split(isas(), true)),
                          [](const auto& isa) { return isa.param; });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EveryIsaWithSplitRows);  // the model is x86's
-
-/// A panel of random codes, whose scales and biases are powers of two, so that no rounding hides a wrong code; or whose
-/// biases are scales times an integer, some of them zeros.
-struct RandomPanel {
-  int64_t groups, group_size, bits, width;
-  std::vector<uint32_t> words;
-  std::vector<float> scales, biases;
-  bool is_centred;
-
-  RandomPanel(Random& random, int64_t groups_, int64_t group_size_, int64_t bits_, int64_t width_,
-              bool is_centred_ = false)
-      : groups(groups_),
-        group_size(group_size_),
-        bits(bits_),
-        width(width_),
-        words(static_cast<size_t>(groups * group_size * bits / 32 * width)),
-        scales(static_cast<size_t>(groups * width)),
-        biases(scales.size()),
-        is_centred(is_centred_) {
-    for (uint32_t& word : words) word = static_cast<uint32_t>(random.next());
-    for (float& scale : scales) scale = std::ldexp(1.0F, static_cast<int>(random.next() % 3) - 1);
-    for (float& bias : biases) bias = -std::ldexp(1.0F, static_cast<int>(random.next() % 4));
-    if (!is_centred) return;
-    const auto codes = static_cast<uint64_t>(1 << bits);
-    for (size_t i = 0; i < biases.size(); ++i) {
-      if (random.next() % 16 == 0) scales[i] = 0;
-      biases[i] = scales[i] * static_cast<float>(1 - static_cast<int>(random.next() % (codes + 2)));  // 1 to -2^bits
-    }
-  }
-  PanelCodes view() const {
-    return {.words = words.data(),
-            .scales = scales.data(),
-            .biases = biases.data(),
-            .groups = groups,
-            .group_size = group_size,
-            .bits = bits,
-            .width = width,
-            .is_centred = is_centred};
-  }
-  int64_t channels() const { return groups * group_size; }
-  int32_t code(int64_t channel, int64_t column) const {
-    const int64_t codes_a_word = 32 / bits;
-    const uint32_t word = words[static_cast<size_t>(channel / codes_a_word * width + column)];
-    return static_cast<int32_t>(word >> code_shift(channel % codes_a_word) & ((1U << bits) - 1));
-  }
-  float scale(int64_t channel, int64_t column) const {
-    return scales[static_cast<size_t>(channel / group_size * width + column)];
-  }
-  float bias(int64_t channel, int64_t column) const {
-    return biases[static_cast<size_t>(channel / group_size * width + column)];
-  }
-};
 
 template <typename Visit>
 void for_packings(const Kernels& k, const Visit& visit) {
@@ -126,38 +63,10 @@ std::vector<float> rows_of_scale_one(Random& random, int64_t rows, int64_t chann
   return x;
 }
 
-/// Activations in the form of a route.
-struct RouteRows {
-  std::vector<uint8_t> x;
-  std::vector<GroupFactors> factors;
-  std::vector<uint8_t> exact;
-
-  RouteRows(int64_t rows, const RandomPanel& packed, int64_t activation_bytes)
-      : x(static_cast<size_t>(rows * packed.channels() * activation_bytes)),
-        factors(static_cast<size_t>(rows * packed.groups)),
-        exact(static_cast<size_t>(rows), 9) {}
-};
-
-RouteRows quantized(const IntegerRoute& route, int32_t limit, const RandomPanel& packed, const std::vector<float>& x,
-                    int64_t channels) {
-  const auto rows = static_cast<int64_t>(x.size()) / channels;
-  RouteRows result(rows, packed, route.activation_bytes);
-  route.quantize({.x = x.data(),
-                  .rows = rows,
-                  .channels = channels,
-                  .groups = packed.groups,
-                  .group_size = packed.group_size,
-                  .limit = limit,
-                  .q = result.x.data(),
-                  .factors = result.factors.data(),
-                  .exact = result.exact.data()});
-  return result;
-}
-
 /// Rows of so many channels and a panel, decoded to `decoded`.
 CodeOperands code_operands(const CodeKernels& kernels, const RouteRows& rows, int64_t channels,
                            const RandomPanel& packed, std::vector<uint8_t>& decoded) {
-  decoded.resize(static_cast<size_t>((packed.channels() * kernels.code_bytes + packed.groups * 4) * packed.width));
+  decoded.resize(static_cast<size_t>(packed.channels() * packed.width * kernels.code_bytes));
   return {.x = rows.x.data(),
           .rows = rows.factors.data(),
           .codes = kernels.decode(packed.view(), decoded.data()),
@@ -318,50 +227,6 @@ TEST_P(EveryIsa, MakesDenseRowsOfCodes) {
   });
 }
 
-/// Kernels quantize many groups at once where rows are many; one row for itself is too few for that.
-TEST_P(EveryIsa, QuantizesRowsTogetherAsOneByOne) {
-  Random random(17);
-  const auto check = [](const IntegerRoute& route, int32_t limit, const RandomPanel& packed, int64_t channels,
-                        const std::vector<float>& x) {
-    const RouteRows together = quantized(route, limit, packed, x, channels);
-    const auto rows = static_cast<int64_t>(together.exact.size());
-    const size_t row_bytes = together.x.size() / together.exact.size();
-    for (int64_t row = 0; row < rows; ++row) {
-      const std::vector<float> values(x.begin() + row * channels, x.begin() + (row + 1) * channels);
-      const RouteRows alone = quantized(route, limit, packed, values, channels);
-      const auto at = static_cast<size_t>(row);
-      ASSERT_EQ(together.exact[at], alone.exact[0]) << "row " << row << " of " << rows;
-      ASSERT_EQ(std::memcmp(together.x.data() + at * row_bytes, alone.x.data(), row_bytes), 0)
-          << "row " << row << " of " << rows << ", groups of " << packed.group_size;
-      ASSERT_EQ(std::memcmp(together.factors.data() + row * packed.groups, alone.factors.data(),
-                            alone.factors.size() * sizeof(GroupFactors)),
-                0)
-          << "row " << row << " of " << rows << ", groups of " << packed.group_size;
-    }
-  };
-  for (const int64_t group_size : {int64_t{32}, int64_t{64}, int64_t{128}}) {
-    for (const int64_t groups : {1, 3}) {
-      const RandomPanel packed(random, groups, group_size, 8, kernels().lanes);
-      for (const int64_t rows : {1, 7, 8, 15, 16, 17, 40, 100}) {
-        const int64_t channels = packed.channels() - (rows % 3 == 1 ? static_cast<int64_t>(random.next() % 31) : 0);
-        std::vector<float> x(static_cast<size_t>(rows * channels));
-        for (size_t i = 0; i < x.size(); ++i) {
-          const float size = std::ldexp(1.0F, static_cast<int>(i / static_cast<size_t>(group_size) % 40) - 20);
-          x[i] = static_cast<float>(random.uniform(-size, size));
-        }
-        std::fill_n(x.begin() + rows / 2 * channels, std::min(group_size, channels), 0.0F);
-        std::vector<float> odd = x;
-        odd[odd.size() / 3] = std::nanf("");
-        odd[odd.size() / 2] = 0x1p-140F;
-        for (const auto& values : {x, odd}) {
-          if (kernels().wide.quantize != nullptr) check(kernels().wide, 32767, packed, channels, values);
-          check(kernels().narrow, 127, packed, channels, values);
-        }
-      }
-    }
-  }
-}
-
 /// A tile of some runs with one panel or two, and its sums before the product.
 struct SplitTile {
   std::vector<RandomPanel> panels;  // run by run
@@ -383,13 +248,8 @@ struct SplitTile {
       input.insert(input.end(), edges.input.begin(), edges.input.end());
       slot.insert(slot.end(), edges.slot.begin(), edges.slot.end());
       for (int64_t panel = 0; panel < panel_count; ++panel) {
-        panels.emplace_back(random, groups, group_size, bits, width);
-        RandomPanel& made = panels.back();
-        const uint64_t most = uint64_t{1} << bits;
-        for (size_t i = 0; is_centred && i < made.biases.size(); ++i) {
-          made.biases[i] = -made.scales[i] * static_cast<float>(random.next() % most);
-        }
-        if (!is_centred) made.biases[0] = made.scales[0] / 4;  // of no integer
+        panels.emplace_back(random, groups, group_size, bits, width, is_centred);
+        if (!is_centred) panels.back().biases[0] = panels.back().scales[0] / 4;  // of no integer
       }
     }
     for (const RandomPanel& panel : panels) scales.insert(scales.end(), panel.scales.begin(), panel.scales.end());
@@ -406,9 +266,7 @@ struct SplitTile {
     tile.decoded.assign(static_cast<size_t>(codes * tile.panel_count), 0xFFFFFFFFU);  // NaN
     uint32_t* to = tile.decoded.data();
     for (int64_t number = 0; number < tile.panel_count; ++number) {
-      PanelCodes packed = tile.panel(run, number).view();
-      packed.is_centred = tile.is_centred;
-      to += tile.kernels.split.decode(packed, to);
+      to += tile.kernels.split.decode(tile.panel(run, number).view(), to);
     }
     const auto scales_a_run = static_cast<int64_t>(tile.scales.size()) / static_cast<int64_t>(tile.runs.size());
     return {.panels = tile.decoded.data(), .scales = tile.scales.data() + run * scales_a_run};
@@ -482,12 +340,12 @@ TEST_P(EveryIsaWithSplitRows, SumsOfWhatIsNotFiniteAreNotFinite) {
         std::bit_cast<float>(0x7F800001U), std::numeric_limits<float>::max()}) {
     Random random(12);
     SplitTile tile(k, random, kRows, 1, kChannels, 8, k.panel_width, 1, true);
-    for (size_t i = 0; i < tile.panels.size(); ++i) {
-      tile.panels[i].words.assign(tile.panels[i].words.size(), 0xC8C8C8C8U);  // codes of 200, less at most 100
-      for (size_t j = 0; j < tile.panels[i].biases.size(); ++j) {
-        tile.panels[i].biases[j] = -tile.panels[i].scales[j] * 100;
-      }
+    for (RandomPanel& panel : tile.panels) {
+      panel.words.assign(panel.words.size(), 0xC8C8C8C8U);  // codes of 200, less 100
+      panel.scales.assign(panel.scales.size(), 1);
+      panel.biases.assign(panel.biases.size(), -100);
     }
+    tile.scales.assign(tile.scales.size(), 1);
     std::vector<float> x(static_cast<size_t>(kRows * kChannels), 0.5F);
     tile.multiply(x);
     EXPECT_TRUE(k.split.all_finite(tile.sums.data(), static_cast<int64_t>(tile.sums.size()) / 16 * 16));
@@ -501,27 +359,6 @@ TEST_P(EveryIsaWithSplitRows, SumsOfWhatIsNotFiniteAreNotFinite) {
       }
     }
   }
-}
-
-std::vector<uint16_t> bits_of(const std::vector<float>& values) {
-  std::vector<uint16_t> bits;
-  for (const float value : values) bits.push_back(BFloat16(value).bits);
-  return bits;
-}
-
-/// Rows of x, of bfloat16 values, as they are.
-RouteRows bf16_rows(const Kernels& k, const RandomPanel& packed, const std::vector<float>& x) {
-  const auto rows = static_cast<int64_t>(x.size()) / packed.channels();
-  RouteRows result(rows, packed, 2);
-  const std::vector<uint16_t> bits = bits_of(x);
-  std::memcpy(result.x.data(), bits.data(), result.x.size());
-  k.bf16.sum_groups({.x = bits.data(),
-                     .rows = rows,
-                     .groups = packed.groups,
-                     .group_size = packed.group_size,
-                     .factors = result.factors.data(),
-                     .exact = result.exact.data()});
-  return result;
 }
 
 TEST_P(EveryIsaWithBf16, MultipliesCodes) {
@@ -552,57 +389,6 @@ TEST_P(EveryIsaWithBf16, MultipliesCodes) {
       check(packed, x, 4);
     }
   });
-}
-
-TEST_P(EveryIsaWithBf16, LeavesRowsOfExtremeValuesToFloat32) {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  const std::vector<float> odd = {1.0F,      0.0F,  -0.0F,       kInfinity,  -kInfinity,   std::nanf(""),
-                                  -0x1p112F, 3e38F, 0x1.FEp111F, -0x1p-119F, 0x1.FEp-120F, 0x1p-133F};
-  const std::vector<uint8_t> expected = {0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 1, 1};
-  Random random(5);
-  const RandomPanel packed(random, 2, 32, 8, kernels().lanes);
-  std::vector<float> x(odd.size() * 64);
-  for (size_t row = 0; row < odd.size(); ++row) x[row * 64 + 40] = odd[row];
-  EXPECT_EQ(bf16_rows(kernels(), packed, x).exact, expected);
-}
-
-TEST_P(EveryIsaWithIntegers, LeavesRowsThatCannotBeQuantizedToFloat32) {
-  constexpr int64_t kChannels = 64, kGroup = 32;
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  // One value of each row: those that are no number, and those whose group's scale would be none or subnormal.
-  const std::vector<float> odd = {1.0F,      kInfinity,  -kInfinity, std::nanf(""), 0.0F,
-                                  0x1p-126F, -0x1p-149F, 3e38F,      0x1p-100F,     0x1p-113F};
-  const std::vector<uint8_t> expected = {0, 1, 1, 1, 0, 1, 1, 0, 0, 1};
-  const auto rows = static_cast<int64_t>(odd.size());
-  std::vector<float> x(static_cast<size_t>(rows * kChannels));
-  for (int64_t row = 0; row < rows; ++row) {
-    x[static_cast<size_t>(row * kChannels + 40)] = odd[static_cast<size_t>(row)];
-  }
-  for (const IntegerRoute& route : {kernels().wide, kernels().narrow}) {
-    std::vector<uint8_t> q(static_cast<size_t>(rows * kChannels * route.activation_bytes)), exact(odd.size(), 9);
-    std::vector<GroupFactors> factors(static_cast<size_t>(rows * 2), {-1, -1});
-    const auto quantize = [&](int32_t limit) {
-      route.quantize({.x = x.data(),
-                      .rows = rows,
-                      .channels = kChannels,
-                      .groups = kChannels / kGroup,
-                      .group_size = kGroup,
-                      .limit = limit,
-                      .q = q.data(),
-                      .factors = factors.data(),
-                      .exact = exact.data()});
-    };
-    quantize(route.activation_bytes == 2 ? 32767 : 127);
-    if (route.activation_bytes == 2) {
-      EXPECT_EQ(exact, expected);
-    }
-    EXPECT_EQ(exact[0], 0);
-    EXPECT_EQ(exact[1], 1);
-    EXPECT_EQ(factors[2 * 1 + 1].scale, 0.0F);
-    EXPECT_EQ(factors[2 * 3 + 1].sum, 0.0F);
-    EXPECT_EQ(factors[2 * 4 + 1].scale, 0.0F);
-    EXPECT_GT(factors[1].scale, 0.0F);
-  }
 }
 
 }  // namespace

@@ -132,7 +132,7 @@ class EdgeBlocks {
   };
 
   /// From edge 0 on. Of rows of `x` so many bytes are read, of those of `factors`, where there are such, the first on;
-  /// of sums all. fetch_line() is called for so many lines.
+  /// of sums all. fetch_lines() fetches so many lines.
   EdgeBlocks(const TapEdges& edges, const Rows<const char>& x, int64_t x_bytes, const Rows<const GroupFactors>& factors,
              int64_t sum_bytes, int64_t lines)
       : edges_(edges),
@@ -145,7 +145,7 @@ class EdgeBlocks {
     find(0, *next_);
   }
 
-  /// On by R edges, the first of which is edge `first`: their places, until the call after the next.
+  /// On by R edges, the first of which is edge `first`: their places, until the next call.
   template <int R>
   [[gnu::always_inline]] const Places& move_on(int64_t first) {
     const Places& here = *next_;
@@ -158,8 +158,12 @@ class EdgeBlocks {
     }
     return here;
   }
-  [[gnu::always_inline]] void fetch_line(int64_t i) const {
-    if constexpr (Most > 0) lines_.fetch(i);
+  /// With each step, so many lines.
+  template <int64_t Lines>
+  [[gnu::always_inline]] void fetch_lines(int64_t step) const {
+    if constexpr (Most > 0) {
+      unrolled<Lines>([&](auto i) __attribute__((always_inline)) { lines_.fetch(Lines * step + i); });
+    }
   }
 
  private:

@@ -336,8 +336,7 @@ struct CodeKernels {
   int64_t code_bytes;
   /// Whether centred codes are decoded with their integers, so that they need no biases.
   bool centres = false;
-  /// Where the codes stand: in `codes`, which has room for a word a group and column more, or in the panel, if it has
-  /// them so.
+  /// Where the codes stand: in `codes`, or in the panel, if it has them so.
   const void* (*decode)(const PanelCodes&, void* codes);
   void (*product)(const PackedProduct&);
   void (*dense_rows)(const DenseCodes&) = nullptr;  ///< of integers; null where there is no such kernel

@@ -142,24 +142,26 @@ template <typename V, int R, int N, typename Fetch = FetchNothing>
 template <typename V>
 inline constexpr int64_t kPassSteps = 16384 / (4 * V::kLanes * V::kVectors);
 
-/// Whether a step of R rows and N vectors has room for fetching so many lines, each of which is two loads: cores that
-/// load as often as they multiply lose by more than three loads for four products.
-template <typename V>
-constexpr bool has_room_for_lines(int rows, int vectors, int64_t lines) {
-  return V::kFetchesLines && vectors + rows + 2 * lines <= rows * vectors * 3 / 4;
-}
-
 /// Of so many words of 32 bits.
 constexpr int64_t lines_of(int64_t words) {
   return (words + kLineFloats - 1) / kLineFloats;
 }
 
-/// For a product in float32 or of bfloat16, which fetches a line with each step.
+/// The most lines that are listed for blocks of such rows and vectors, up to `steps` of them, `lines` fetched with
+/// each. A line is two loads: cores that load as often as they multiply lose by more than three loads for four
+/// products, so that there are none then.
+template <typename V>
+constexpr int64_t most_lines(int rows, int vectors, int64_t steps, int64_t lines) {
+  if (!V::kFetchesLines || vectors + rows + 2 * lines > rows * vectors * 3 / 4) return 0;
+  return larger(lines * steps, rows * (lines_of(steps) + lines_of(vectors * V::kLanes)));
+}
+
+// Lines fetched with each step of codes: a group of 64 channels of 8 bits has 16 steps for the 30 lines of 6 rows of
+// the widest panel. Products in float32 and of bfloat16 fetch one.
+inline constexpr int64_t kLinesAStep = 2;
+
 template <typename V, int Count, int Vectors>
-using FloatBlocks =
-    EdgeBlocks<Count, has_room_for_lines<V>(Count, Vectors, 1)
-                          ? larger(kPassSteps<V>, Count*(lines_of(kPassSteps<V>) + lines_of(Vectors * V::kLanes)))
-                          : 0>;
+using FloatBlocks = EdgeBlocks<Count, most_lines<V>(Count, Vectors, kPassSteps<V>, 1)>;
 
 /// R edges, the first of which is edge `first`. A step of the panel is `Stride` vectors.
 template <typename V, typename Step, int R, int N, int Stride, typename Blocks>
@@ -175,7 +177,8 @@ template <typename V, typename Step, int R, int N, int Stride, typename Blocks>
     unrolled<N>([&](auto n) __attribute__((always_inline)) { acc[r * N + n] = V::load(sums[r] + n * V::kLanes); });
   });
   add_steps<V, Step, R, N, Stride>(
-      acc, x, panel, 0, steps, [&](int64_t step) __attribute__((always_inline)) { blocks.fetch_line(step); });
+      acc, x, panel, 0,
+      steps, [&](int64_t step) __attribute__((always_inline)) { blocks.template fetch_lines<1>(step); });
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
     unrolled<N>([&](auto n) __attribute__((always_inline)) { V::store(sums[r] + n * V::kLanes, acc[r * N + n]); });
   });
@@ -197,7 +200,8 @@ template <typename V, int R, int N, typename Blocks>
     half_acc[r] = Half::load(sums[r] + N * V::kLanes);
   });
   add_steps_and_half<V, R, N>(
-      acc, half_acc, x, panel, steps, [&](int64_t step) __attribute__((always_inline)) { blocks.fetch_line(step); });
+      acc, half_acc, x, panel,
+      steps, [&](int64_t step) __attribute__((always_inline)) { blocks.template fetch_lines<1>(step); });
   unrolled<R>([&](auto r) __attribute__((always_inline)) {
     unrolled<N>([&](auto n) __attribute__((always_inline)) { V::store(sums[r] + n * V::kLanes, acc[r * N + n]); });
     Half::store(sums[r] + N * V::kLanes, half_acc[r]);
@@ -391,21 +395,13 @@ int64_t used_steps(const Task& task, int64_t group) {
 // Bytes of the codes that a block of rows takes at once: half of a first-level cache of 32 KiB.
 inline constexpr int64_t kPassCodes = 16384;
 
-// Lines fetched with each step of codes: a group of 64 channels of 8 bits has 16 steps for the 30 lines of 6 rows of
-// the widest panel.
-inline constexpr int64_t kLinesAStep = 2;
+template <typename V, typename Step, int Count, int Vectors>
+using CodeBlocks =
+    EdgeBlocks<Count, most_lines<V>(Count, Vectors,
+                                    larger(kPassCodes / (4 * Vectors * V::kLanes), kLargestGroup / Step::kChannels),
+                                    kLinesAStep)>;
 
 static_assert(sizeof(GroupFactors) == 8);  // two words, see Rows
-
-/// For a product of codes.
-template <typename V, typename Step, int Count, int Vectors>
-struct CodeBlocksOf {
-  static constexpr int64_t kMostSteps = larger(kPassCodes / (4 * Vectors * V::kLanes), kLargestGroup / Step::kChannels);
-  static constexpr int64_t kListed = Count * (lines_of(kMostSteps) + lines_of(Vectors * V::kLanes));
-  using Type =
-      EdgeBlocks<Count,
-                 has_room_for_lines<V>(Count, Vectors, kLinesAStep) ? larger(kLinesAStep* kMostSteps, kListed) : 0>;
-};
 
 /// Groups `begin` to `end` of R edges, the first of which is edge `first`.
 template <typename V, typename Step, int R, int N, bool HasBiases, typename Blocks>
@@ -424,8 +420,7 @@ template <typename V, typename Step, int R, int N, bool HasBiases, typename Bloc
     add_steps<V, Step, R, N>(
         acc, x, codes + step * kWidth, step,
         step + used_steps<Step>(task, begin + group), [&](int64_t at) __attribute__((always_inline)) {
-          unrolled<kLinesAStep>([&](auto i)
-                                    __attribute__((always_inline)) { blocks.fetch_line(kLinesAStep * at + i); });
+          blocks.template fetch_lines<kLinesAStep>(at);
         });
     const GroupEdges<HasBiases, typename Blocks::Places> edges(places, group, task, (begin + group) * kWidth);
     add_scaled<V, R, N>(edges, acc);
@@ -446,7 +441,7 @@ void packed_product(const PackedProduct& task) {
     for (int64_t begin = 0; begin < task.groups; begin += groups_a_pass) {
       const int64_t end = begin + groups_a_pass < task.groups ? begin + groups_a_pass : task.groups;
       const int64_t pass_steps = (end - begin) * steps;
-      typename CodeBlocksOf<V, Step, kRows, n>::Type blocks(
+      CodeBlocks<V, Step, kRows, n> blocks(
           task.edges, {static_cast<const char*>(task.x) + 4 * begin * steps, task.groups * steps}, 4 * pass_steps,
           {task.rows + begin, 2 * task.groups}, 4 * n * V::kLanes, kLinesAStep * pass_steps);
       for_row_blocks<kRows>(task.edges.count, [&](auto r, int64_t first) {

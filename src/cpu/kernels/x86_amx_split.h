@@ -5,6 +5,7 @@
 
 #include "cpu/kernels/fetch.h"
 #include "cpu/kernels/kernels.h"
+#include "cpu/kernels/packed_codes.h"
 #include "cpu/kernels/unrolled.h"
 #include "cpu/kernels/x86_amx.h"
 #include "cpu/kernels/x86_avx512.h"
@@ -349,17 +350,14 @@ int64_t decode_split_of(const PanelCodes& panel, uint32_t* to) {
   const int64_t group_rows = (panel.group_size < kMostSplitGroup ? panel.group_size : kMostSplitGroup) / 2;
   if (panel.is_centred) {
     for (int64_t group = 0; group < panel.groups; ++group) {
-      V::Vector zeros[kMostColumnTiles] = {};
-      for (int64_t column = 0; column < panel.width; column += V::kLanes) {
-        const V::Vector scale = V::load(panel.scales + group * panel.width + column);
-        const V::Vector bias = V::load(panel.biases + group * panel.width + column);
-        const __mmask16 has_scale = _mm512_cmp_ps_mask(scale, _mm512_setzero_ps(), _CMP_NEQ_OQ);
-        zeros[column / V::kLanes] = _mm512_roundscale_ps(_mm512_maskz_div_ps(has_scale, bias, scale), 0);
+      float zeros[kMostColumnTiles * V::kLanes];
+      for (int64_t column = 0; column < panel.width; ++column) {
+        zeros[column] = zero_of(panel, group * panel.width + column);
       }
       for_code_pairs<Bits>(
           panel,
           group, [&](V::Vector first, V::Vector second, int64_t row, int64_t column) __attribute__((always_inline)) {
-            const V::Vector zero = zeros[column / V::kLanes];
+            const V::Vector zero = V::load(zeros + column);
             V::store_ints(to + row * panel.width + column,
                           paired(_mm512_castps_si512(V::add(first, zero)), _mm512_castps_si512(V::add(second, zero))));
           });
