@@ -13,19 +13,6 @@
 namespace lattice::cpu {
 namespace {
 
-std::vector<std::string> with_split(std::vector<std::string> names, bool exists) {
-  std::erase_if(names, [&](const std::string& isa) { return kernels_named(isa).split.exists() != exists; });
-  return names;
-}
-
-/// Activations of 16 bits are integers, not split rows.
-class EveryIsaWithIntegers : public EveryIsa {};
-
-INSTANTIATE_TEST_SUITE_P(Models, EveryIsaWithIntegers, testing::ValuesIn(with_split(models(), false)),
-                         [](const auto& isa) { return isa.param; });
-INSTANTIATE_TEST_SUITE_P(Kernels, EveryIsaWithIntegers, testing::ValuesIn(with_split(isas(), false)),
-                         [](const auto& isa) { return isa.param; });
-
 /// A panel of random codes, whose scales and biases are powers of two, so that no rounding hides a wrong code; or whose
 /// biases are scales times an integer, some of them zeros.
 struct RandomPanel {

@@ -2,13 +2,12 @@
 
 #include "cpu/kernels/arm_neon_bf16.h"
 
-#include "cpu/kernels/arm_neon_dotprod.h"
 #include "cpu/kernels/kernel_set.h"
 
 namespace lattice::cpu {
 
-extern const Kernels kNeonBf16;
-const Kernels kNeonBf16 = kernels_of<NeonBf16>("neon_bf16", plane_route<2>(), plane_route<1>(), bf16_route<NeonBf16>());
+extern const Kernels kNeonBf16, kNeonDotprod;
+const Kernels kNeonBf16 = {.isa = "neon_bf16", .base = &kNeonDotprod, .bf16 = bf16_route<NeonBf16>()};
 
 }  // namespace lattice::cpu
 

@@ -2,12 +2,11 @@
 
 #include "cpu/kernels/arm_neon_dotprod.h"
 
-#include "cpu/kernels/kernel_set.h"
-
 namespace lattice::cpu {
 
-extern const Kernels kNeonDotprod;
-const Kernels kNeonDotprod = kernels_of<Neon>("neon_dotprod", plane_route<2>(), plane_route<1>());
+extern const Kernels kNeonDotprod, kNeon;
+const Kernels kNeonDotprod = {
+    .isa = "neon_dotprod", .base = &kNeon, .wide = plane_route<2>(), .narrow = plane_route<1>()};
 
 }  // namespace lattice::cpu
 

@@ -11,7 +11,8 @@
 #include "cpu/kernels/turned_edges.h"
 #include "cpu/kernels/voxel_places.h"
 
-// Puts the table of an instruction set together. Included by one file an instruction set.
+// Puts the table of an instruction set together, or the routes that it adds to another one's. Included by one file an
+// instruction set.
 
 namespace lattice::cpu {
 namespace {
@@ -57,7 +58,7 @@ constexpr EdgeRoute edge_route() {
 /// The kernels over a policy with its routes; without products of bytes, the narrow route is the wide one.
 template <typename V>
 constexpr Kernels kernels_of(const char* isa, const IntegerRoute& wide, const IntegerRoute& narrow,
-                             const Bf16Route& bf16 = {}, const SplitRoute& split = {}) {
+                             const Bf16Route& bf16 = {}) {
   return {.isa = isa,
           .lanes = V::kLanes,
           .panel_width = V::kLanes * V::kVectors,
@@ -66,7 +67,6 @@ constexpr Kernels kernels_of(const char* isa, const IntegerRoute& wide, const In
           .wide = wide,
           .narrow = narrow,
           .bf16 = bf16,
-          .split = split,
           .finish = finish_rows,
           .dense_rows = dense_rows<V>,
           .widen_f16 = V::widen_f16,

@@ -333,71 +333,78 @@ struct TurnedEdges {
 
 /// A way to multiply codes, in a form of its own.
 struct CodeKernels {
-  int64_t code_bytes;
+  int64_t code_bytes = 0;
   /// Whether centred codes are decoded with their integers, so that they need no biases.
   bool centres = false;
   /// Where the codes stand: in `codes`, or in the panel, if it has them so.
-  const void* (*decode)(const PanelCodes&, void* codes);
-  void (*product)(const PackedProduct&);
+  const void* (*decode)(const PanelCodes&, void* codes) = nullptr;
+  void (*product)(const PackedProduct&) = nullptr;
   void (*dense_rows)(const DenseCodes&) = nullptr;  ///< of integers; null where there is no such kernel
 };
 
+// The routes are all null where a set has none of its own (see Kernels::base).
+
 /// A way to multiply packed weights with activations that are rounded to integers, in a form of its own as well.
 struct IntegerRoute {
-  int64_t activation_bytes;  ///< a channel
-  void (*quantize)(const RowQuantization&);
-  CodeKernels codes;
+  int64_t activation_bytes = 0;  ///< a channel
+  void (*quantize)(const RowQuantization&) = nullptr;
+  CodeKernels codes = {};
+
+  bool exists() const { return quantize != nullptr; }
 };
 
-/// A way to multiply bfloat16 activations as they are; all null where the instruction set has no products of them.
+/// A way to multiply bfloat16 activations as they are, which few instruction sets have.
 struct Bf16Route {
-  void (*float_product)(const FloatProduct&);
-  void (*widen_panel)(const PanelWidening&);  ///< for activations of other types
-  void (*sum_groups)(const GroupSums&);
-  CodeKernels codes;
+  void (*float_product)(const FloatProduct&) = nullptr;
+  void (*widen_panel)(const PanelWidening&) = nullptr;  ///< for activations of other types
+  void (*sum_groups)(const GroupSums&) = nullptr;
+  CodeKernels codes = {};
 
   bool exists() const { return float_product != nullptr; }
 };
 
-/// A way to multiply packed weights with float32 activations as sums of two bfloat16; all null where the instruction
-/// set has none.
+/// A way to multiply packed weights with float32 activations as sums of two bfloat16, where such products are cheap.
 struct SplitRoute {
   /// Pairs of bfloat16, in a form of the kernels' own. Returns how many there are: a centred panel has one for two
   /// codes, another one for each.
-  int64_t (*decode)(const PanelCodes&, uint32_t* pairs);
-  void (*product)(const SplitProduct&);
+  int64_t (*decode)(const PanelCodes&, uint32_t* pairs) = nullptr;
+  void (*product)(const SplitProduct&) = nullptr;
   /// May take finite ones for some that are not, where their sum is not finite; never the other way round.
-  bool (*all_finite)(const float* values, int64_t count);
+  bool (*all_finite)(const float* values, int64_t count) = nullptr;
 
   bool exists() const { return decode != nullptr; }
 };
 
 /// Edges of relations; by vectors where the instruction set has a way to leave out lanes.
 struct EdgeRoute {
-  void (*find)(const EdgeSearch&);           ///< null where the instruction set has no such way
-  void (*count_turned)(const TurnedEdges&);  ///< adds the edges of each tile to `next`
-  void (*place_turned)(const TurnedEdges&);
+  void (*find)(const EdgeSearch&) = nullptr;           ///< null where the instruction set has no such way
+  void (*count_turned)(const TurnedEdges&) = nullptr;  ///< adds the edges of each tile to `next`
+  void (*place_turned)(const TurnedEdges&) = nullptr;
 
   bool finds() const { return find != nullptr; }
 };
 
 /// The kernels of one instruction set.
 struct Kernels {
-  const char* isa;
-  int64_t lanes;        ///< floats a vector
-  int64_t panel_width;  ///< output channels that a panel covers, but for the last one
-  void (*float_product)(const FloatProduct&);
-  void (*decode_floats)(const PanelCodes&, float* panel);  ///< scale * code + bias, (groups * group_size, width)
-  IntegerRoute wide;                                       ///< activations of 16 bits
-  IntegerRoute narrow;                                     ///< of 8 bits
-  Bf16Route bf16;
-  SplitRoute split;  ///< where it exists, it takes the place of the wide integer route
-  void (*finish)(const RowFinish&);
-  void (*dense_rows)(const DenseRows&);
-  void (*widen_f16)(const Widening&);
-  void (*widen_bf16)(const Widening&);
-  FoundVoxels (*find_voxels)(const VoxelSearch&);
-  EdgeRoute edges;
+  const char* isa = nullptr;
+  /// A set whose instructions this one has as well, and whose kernels it takes: all but the routes of its own, which
+  /// are all that its table holds (see completed in select.h).
+  const Kernels* base = nullptr;
+  int64_t lanes = 0;        ///< floats a vector
+  int64_t panel_width = 0;  ///< output channels that a panel covers, but for the last one
+  void (*float_product)(const FloatProduct&) = nullptr;
+  void (*decode_floats)(const PanelCodes&,
+                        float* panel) = nullptr;  ///< scale * code + bias, (groups * group_size, width)
+  IntegerRoute wide = {};                         ///< activations of 16 bits
+  IntegerRoute narrow = {};                       ///< of 8 bits
+  Bf16Route bf16 = {};
+  SplitRoute split = {};  ///< where it exists, it takes the place of the wide integer route
+  void (*finish)(const RowFinish&) = nullptr;
+  void (*dense_rows)(const DenseRows&) = nullptr;
+  void (*widen_f16)(const Widening&) = nullptr;
+  void (*widen_bf16)(const Widening&) = nullptr;
+  FoundVoxels (*find_voxels)(const VoxelSearch&) = nullptr;
+  EdgeRoute edges = {};
 };
 
 }  // namespace lattice::cpu

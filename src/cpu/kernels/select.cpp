@@ -79,7 +79,7 @@ bool has_dotprod() {
 #endif
 
 struct Candidate {
-  const Kernels* kernels;
+  Kernels kernels;
   std::string_view isa;
   bool available;
   bool is_chosen;  // unless another is forced
@@ -89,7 +89,7 @@ struct Candidate {
 const std::vector<Candidate>& candidates() {
   static const std::vector<Candidate> list = {
 #define LATTICE_KERNELS(constant, isa, available, is_chosen, integers_pay) \
-  {&constant, isa, available, is_chosen, integers_pay},
+  {completed(constant), isa, available, is_chosen, integers_pay},
 #include "cpu/kernels/kernels.inc"
 #undef LATTICE_KERNELS
   };
@@ -97,6 +97,18 @@ const std::vector<Candidate>& candidates() {
 }
 
 }  // namespace
+
+Kernels completed(const Kernels& set) {
+  if (set.base == nullptr) return set;
+  Kernels all = completed(*set.base);
+  all.isa = set.isa;
+  all.base = set.base;
+  if (set.wide.exists()) all.wide = set.wide;
+  if (set.narrow.exists()) all.narrow = set.narrow;
+  if (set.bf16.exists()) all.bf16 = set.bf16;
+  if (set.split.exists()) all.split = set.split;
+  return all;
+}
 
 SelectedKernels select_kernels() {
 #if defined(__x86_64__)
@@ -108,7 +120,7 @@ SelectedKernels select_kernels() {
   const char* forced = std::getenv("LATTICE_ISA");
   for (const Candidate& candidate : candidates()) {
     if (forced == nullptr ? candidate.available && candidate.is_chosen : candidate.isa == forced) {
-      if (candidate.available) return {*candidate.kernels, candidate.integers_pay};
+      if (candidate.available) return {candidate.kernels, candidate.integers_pay};
       break;
     }
   }

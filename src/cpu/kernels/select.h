@@ -16,6 +16,9 @@ struct SelectedKernels {
 /// where the name is unknown or the machine lacks the set, never a silent fallback.
 SelectedKernels select_kernels();
 
+/// A set with all of its kernels: those that it has none of its own of are its base's.
+Kernels completed(const Kernels& set);
+
 /// The instruction sets that this machine can run and this build has, best first; the last is "scalar".
 std::vector<std::string_view> available_isas();
 

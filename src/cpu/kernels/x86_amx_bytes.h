@@ -5,6 +5,7 @@
 #include "cpu/kernels/fetch.h"
 #include "cpu/kernels/kernels.h"
 #include "cpu/kernels/packed_codes.h"
+#include "cpu/kernels/rounded_rows.h"
 #include "cpu/kernels/unrolled.h"
 #include "cpu/kernels/x86_amx.h"
 #include "cpu/kernels/x86_avx512.h"

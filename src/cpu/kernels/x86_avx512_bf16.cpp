@@ -6,9 +6,8 @@
 
 namespace lattice::cpu {
 
-extern const Kernels kAvx512Bf16;
-const Kernels kAvx512Bf16 =
-    kernels_of<Avx512Bf16>("avx512_bf16", pair_route<Avx512Bf16>(), quad_route<Avx512Bf16>(), bf16_route<Avx512Bf16>());
+extern const Kernels kAvx512Bf16, kAvx512Vnni;
+const Kernels kAvx512Bf16 = {.isa = "avx512_bf16", .base = &kAvx512Vnni, .bf16 = bf16_route<Avx512Bf16>()};
 
 }  // namespace lattice::cpu
 

@@ -6,8 +6,9 @@
 
 namespace lattice::cpu {
 
-extern const Kernels kAvx512Vnni;
-const Kernels kAvx512Vnni = kernels_of<Avx512Vnni>("avx512_vnni", pair_route<Avx512Vnni>(), quad_route<Avx512Vnni>());
+extern const Kernels kAvx512Vnni, kAvx512;
+const Kernels kAvx512Vnni = {
+    .isa = "avx512_vnni", .base = &kAvx512, .wide = pair_route<Avx512Vnni>(), .narrow = quad_route<Avx512Vnni>()};
 
 }  // namespace lattice::cpu
 

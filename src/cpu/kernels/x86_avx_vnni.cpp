@@ -6,8 +6,9 @@
 
 namespace lattice::cpu {
 
-extern const Kernels kAvxVnni;
-const Kernels kAvxVnni = kernels_of<AvxVnni>("avx_vnni", pair_route<AvxVnni>(), quad_route<AvxVnni>());
+extern const Kernels kAvxVnni, kAvx2;
+const Kernels kAvxVnni = {
+    .isa = "avx_vnni", .base = &kAvx2, .wide = pair_route<AvxVnni>(), .narrow = quad_route<AvxVnni>()};
 
 }  // namespace lattice::cpu
 
