@@ -14,12 +14,15 @@ function(lattice_kernel_flags target)
     # g++ 12's own AVX-512 header trips over the deliberately undefined registers in it.
     set(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi -mbmi2 -Wno-uninitialized
                $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+    set(avx_vnni ${avx2} -mavxvnni)
     if(LATTICE_SANITIZE)
-      # Their instrumented form takes minutes to compile; the sets below run the same bodies with instrumentation.
+      # Instrumented they take minutes to compile: scalar runs the same bodies with every check, avx2 those of memory.
+      list(APPEND avx2 -fno-sanitize=undefined)
+      list(APPEND avx_vnni -fno-sanitize=all)
       list(APPEND avx512 -fno-sanitize=all)
     endif()
     lattice_kernel_file_flags(${target} x86_avx2.cpp ${avx2})
-    lattice_kernel_file_flags(${target} x86_avx_vnni.cpp ${avx2} -mavxvnni)
+    lattice_kernel_file_flags(${target} x86_avx_vnni.cpp ${avx_vnni})
     lattice_kernel_file_flags(${target} x86_avx512.cpp ${avx512})
     lattice_kernel_file_flags(${target} x86_avx512_vnni.cpp ${avx512} -mavx512vnni)
     lattice_kernel_file_flags(${target} x86_avx512_bf16.cpp ${avx512} -mavx512vnni -mavx512bf16)

@@ -12,7 +12,7 @@ endfunction()
 
 run(${CMAKE_COMMAND} -S ${SOURCE} -B ${BUILD} -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER}
     -DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER} -DHOST_INCLUDE_DIR=${HOST_INCLUDE_DIR} -DGOOGLETEST_DIR=${GOOGLETEST_DIR})
-run(${CMAKE_COMMAND} --build ${BUILD})
+run(${CMAKE_COMMAND} --build ${BUILD} --parallel 2)
 foreach(test kernels_test packed_kernels_test rounded_rows_test)
   run(${EMULATOR} -cpu max ${BUILD}/${test})
   foreach(isa neon_bf16 neon_dotprod neon scalar)
