@@ -1,6 +1,8 @@
 #include <fmt/core.h>
 
+#include <CLI/CLI.hpp>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "bench/commands.h"

@@ -1,7 +1,9 @@
 #include <fmt/core.h>
 
+#include <CLI/CLI.hpp>
 #include <array>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "commands.h"

@@ -1,13 +1,16 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstddef>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <vector>
 
 #include "lattice/backend_kind.h"
 #include "lattice/coords.h"
 #include "lattice/session.h"
+
+namespace CLI {
+class App;
+}
 
 namespace lattice::cli {
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,6 +9,10 @@
 #include "lattice/session.h"
 #include "lattice/sparse_tensor.h"
 #include "lattice/voxelize.h"
+
+namespace CLI {
+class App;
+}
 
 namespace lattice::cli {
 

@@ -1,5 +1,7 @@
 #include "step_trace.h"
 
+#include <nlohmann/json.hpp>
+
 #include "io/output_file.h"
 #include "run_options.h"
 

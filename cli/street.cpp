@@ -1,11 +1,13 @@
 #include <fmt/core.h>
 
+#include <CLI/CLI.hpp>
 #include <bit>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "commands.h"
 #include "lattice/error.h"
