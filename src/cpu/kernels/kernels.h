@@ -393,10 +393,10 @@ struct Kernels {
   int64_t lanes = 0;        ///< floats a vector
   int64_t panel_width = 0;  ///< output channels that a panel covers, but for the last one
   void (*float_product)(const FloatProduct&) = nullptr;
-  void (*decode_floats)(const PanelCodes&,
-                        float* panel) = nullptr;  ///< scale * code + bias, (groups * group_size, width)
-  IntegerRoute wide = {};                         ///< activations of 16 bits
-  IntegerRoute narrow = {};                       ///< of 8 bits
+  /// scale * code + bias, (groups * group_size, width).
+  void (*decode_floats)(const PanelCodes&, float* panel) = nullptr;
+  IntegerRoute wide = {};    ///< activations of 16 bits
+  IntegerRoute narrow = {};  ///< of 8 bits
   Bf16Route bf16 = {};
   SplitRoute split = {};  ///< where it exists, it takes the place of the wide integer route
   void (*finish)(const RowFinish&) = nullptr;
