@@ -48,8 +48,7 @@ run_programs() {
 
 run release '.'
 if [ "${1:-}" != --quick ]; then
-  # What reads files and text, finds edges, and computes on raw memory.
-  # The longest comes first.
+  # What reads files and text, finds edges, and computes on raw memory; the longest first.
   run_programs asan cpu_against_reference_test safetensors_test pcd_test ply_test las_test point_file_test \
     output_file_test lexer_test text_reader_test text_reader_refusal_test verifier_test program_test placement_test \
     conformance_test server_test memory_pool_test block_numbers_test coord_index_test extreme_coordinates_test \

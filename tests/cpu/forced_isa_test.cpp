@@ -33,5 +33,34 @@ TEST(ForcedIsa, IsAnErrorWhereTheMachineLacksIt) {
   }
 }
 
+TEST(CompletedKernels, AreTheBasesButForTheRoutesOfTheirOwn) {
+  const auto quantize_as = [](int64_t bytes, void (*quantize)(const RowQuantization&)) {
+    return IntegerRoute{.activation_bytes = bytes, .quantize = quantize};
+  };
+  const Kernels base = {.isa = "base",
+                        .lanes = 4,
+                        .float_product = [](const FloatProduct&) {},
+                        .wide = quantize_as(2, [](const RowQuantization&) {}),
+                        .narrow = quantize_as(1, [](const RowQuantization&) {}),
+                        .finish = [](const RowFinish&) {}};
+  const Kernels middle = {.isa = "middle", .base = &base, .wide = quantize_as(2, [](const RowQuantization&) {})};
+  const Kernels top = {.isa = "top",
+                       .base = &middle,
+                       .narrow = quantize_as(1, [](const RowQuantization&) {}),
+                       .bf16 = {.float_product = [](const FloatProduct&) {}},
+                       .split = {.decode = [](const PanelCodes&, uint32_t*) { return int64_t{0}; }}};
+  const Kernels all = completed(top);
+  EXPECT_STREQ(all.isa, "top");
+  EXPECT_EQ(all.lanes, base.lanes);
+  EXPECT_EQ(all.float_product, base.float_product);
+  EXPECT_EQ(all.finish, base.finish);
+  EXPECT_EQ(all.wide.quantize, middle.wide.quantize);
+  EXPECT_EQ(all.narrow.quantize, top.narrow.quantize);
+  EXPECT_EQ(all.bf16.float_product, top.bf16.float_product);
+  EXPECT_EQ(all.split.decode, top.split.decode);
+  EXPECT_NE(base.wide.quantize, middle.wide.quantize);  // or nothing is told by the above
+  EXPECT_NE(base.narrow.quantize, top.narrow.quantize);
+}
+
 }  // namespace
 }  // namespace lattice::cpu

@@ -433,6 +433,7 @@ template <typename V, typename Step>
 void packed_product(const PackedProduct& task) {
   for_vectors<V>(task.edges.width, [&](auto n) {
     constexpr int kRows = V::rows(n);
+    static_assert(sizeof(kNoBiases) >= V::kVectors * V::kLanes * sizeof(float));
     const int64_t steps = task.group_size / Step::kChannels;
     const int64_t group_bytes = steps * (4 * n * V::kLanes);
     const int64_t groups_a_pass = group_bytes < kPassCodes ? kPassCodes / group_bytes : 1;
