@@ -149,6 +149,13 @@ Two widened(const float* from) {
   return Two{double{from[0]}, double{from[1]}};
 }
 
+/// to[c] = from[c].
+void widen_row(const float* from, int64_t channels, double* to) {
+  int64_t c = 0;
+  for (; c + 2 <= channels; c += 2) store(widened(from + c), to + c);
+  if (c < channels) to[c] = double{from[c]};
+}
+
 /// to[c] += from[c].
 void add_row(const float* from, int64_t channels, double* to) {
   int64_t c = 0;
@@ -176,7 +183,7 @@ void reduce_shared(const float* features, int64_t channels, const DistinctRows& 
   Scratch scratch;
   auto* const sums = scratch.take<double>(static_cast<int64_t>(counts.of_voxel.size()) * channels);
   for (const int64_t voxel : counts.shared) {
-    std::copy_n(reduced + voxel * channels, channels, sums + voxel * channels);
+    widen_row(reduced + voxel * channels, channels, sums + voxel * channels);
   }
   const size_t repeated = rows.repeated.size();
   const auto voxel_of = [&](size_t i) { return int64_t{rows.number_of_row[static_cast<size_t>(rows.repeated[i])]}; };
