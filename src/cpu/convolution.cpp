@@ -314,16 +314,24 @@ std::unique_ptr<const PreparedWeight> CpuBackend::prepare(const ConvWeight& weig
   return std::make_unique<const PanelWeight>(weight, kernels_);
 }
 
+const PanelWeight& CpuBackend::panels_of(const ConvWeight& weight) const {
+  return static_cast<const PanelWeight&>(weight.prepared(*this));
+}
+
 /// Integers pay where a row that was rounded meets enough products. Measured on a Xeon with AMX: with fewer than 32
 /// input channels, which are filled up to a whole group, they take up to four times as long as float32; there, and with
 /// AVX2, where rows are read but once, as in matrix products and by kernels as large as their stride, they need 64
 /// output channels. On a Zen 4 with AVX-512, which rounds a group in half of the instructions, 32 are enough.
-Numerics CpuBackend::layer_numerics(DType activations, const ConvWeight& weight, bool reads_once) const noexcept {
+/// Weights that would overflow on the way never meet integers.
+Numerics CpuBackend::layer_numerics(DType activations, const ConvWeight& weight, bool reads_once) const {
   const Numerics chosen = numerics(activations);
   const bool is_free = numerics_ == Numerics::automatic && chosen == Numerics::int16;
   const int64_t enough_outputs = kernels_.lanes == 16 && !kernels_.split.exists() ? 32 : 64;
   const bool is_narrow = weight.in_channels() < 32 || (reads_once && weight.out_channels() < enough_outputs);
-  return is_free && is_narrow ? Numerics::float32 : chosen;
+  if (is_free && is_narrow) return Numerics::float32;
+  const bool takes_integers = weight.is_packed() && (chosen == Numerics::int16 || chosen == Numerics::int8);
+  if (takes_integers && !panels_of(weight).suits_integers()) return Numerics::float32;
+  return chosen;
 }
 
 /// Whether a kernel makes whole rows of products that nothing is added to.
@@ -342,7 +350,7 @@ std::optional<Rounding> CpuBackend::row_rounding(const Tensor& x, const ConvWeig
 template <typename TileAt>
 Tensor CpuBackend::convolve_with(const Tensor& x, int64_t output_rows, const ConvWeight& weight, Numerics numerics,
                                  const Epilogue& epilogue, const TileAt& tile_at) {
-  const auto& panels = static_cast<const PanelWeight&>(weight.prepared(*this));
+  const PanelWeight& panels = panels_of(weight);
   input_.read(x, kernels_, numerics, panels, workers_);
   Tensor y = output_tensor(epilogue.columns, x.dtype(), output_rows, weight.out_channels());
   const FloatPanels floats(panels, kernels_, numerics == Numerics::float32 ? &decoded_ : nullptr);
@@ -355,7 +363,7 @@ Tensor CpuBackend::convolve_with(const Tensor& x, int64_t output_rows, const Con
 /// Outputs of one edge each, whose rows a kernel makes whole; see makes_rows.
 Tensor CpuBackend::convolve_edges(const Tensor& x, const TiledRelation& relation, const ConvWeight& weight,
                                   const Epilogue& epilogue) {
-  const auto& weights = static_cast<const PanelWeight&>(weight.prepared(*this));
+  const PanelWeight& weights = panels_of(weight);
   const int64_t out_channels = weight.out_channels();
   Tensor y = output_tensor(epilogue.columns, x.dtype(), relation.output_rows(), out_channels);
   const Finisher finisher(epilogue, kernels_, out_channels, y);
@@ -395,7 +403,7 @@ Tensor CpuBackend::convolve(const Tensor& x, const Relation& relation, const Con
 /// A matrix product whose rows a kernel makes whole; see makes_rows.
 Tensor CpuBackend::dense_linear(const Tensor& x, const ConvWeight& weight, const Epilogue& epilogue) {
   const int64_t rows = x.size(0), channels = weight.in_channels(), out_channels = weight.out_channels();
-  const auto& panels = static_cast<const PanelWeight&>(weight.prepared(*this));
+  const PanelWeight& panels = panels_of(weight);
   Tensor y = output_tensor(epilogue.columns, x.dtype(), rows, out_channels);
   const Finisher finisher(epilogue, kernels_, out_channels, y);
   const FloatPanels floats(panels, kernels_, &decoded_);
@@ -415,7 +423,7 @@ Tensor CpuBackend::dense_linear(const Tensor& x, const ConvWeight& weight, const
 Tensor CpuBackend::dense_linear_of_codes(const Tensor& x, const ConvWeight& weight, const Rounding& rounding,
                                          const Epilogue& epilogue) {
   const int64_t rows = x.size(0), channels = weight.in_channels(), out_channels = weight.out_channels();
-  const auto& panels = static_cast<const PanelWeight&>(weight.prepared(*this));
+  const PanelWeight& panels = panels_of(weight);
   Tensor y = output_tensor(epilogue.columns, x.dtype(), rows, out_channels);
   const Finisher finisher(epilogue, kernels_, out_channels, y);
   const FloatPanels floats(panels, kernels_, nullptr);

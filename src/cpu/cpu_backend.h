@@ -71,7 +71,8 @@ class CpuBackend final : public Backend {
   Tensor convolve_edges(const Tensor& x, const TiledRelation& relation, const ConvWeight& weight,
                         const Epilogue& epilogue);
 
-  Numerics layer_numerics(DType activations, const ConvWeight& weight, bool reads_once) const noexcept;
+  const PanelWeight& panels_of(const ConvWeight& weight) const;
+  Numerics layer_numerics(DType activations, const ConvWeight& weight, bool reads_once) const;
 
   const Kernels& kernels_;
   Numerics numerics_;  // as asked for

@@ -29,6 +29,13 @@ bool is_multiple(float scale, float bias, int64_t bits) {
          zero + static_cast<double>((1 << bits) - 1) <= kMostInteger;
 }
 
+/// See PanelWeight::suits_integers: the largest group has 128 activations below 2^15, together below 2^22, and the two
+/// terms of a sum stay below 2^127.
+bool is_moderate(float scale, float bias, int64_t bits) {
+  constexpr float kMost = 0x1p104F;
+  return std::abs(scale) * static_cast<float>((1 << bits) - 1) <= kMost && std::abs(bias) <= kMost;
+}
+
 }  // namespace
 
 PanelWeight::PanelWeight(const ConvWeight& weight, const Kernels& kernels) {
@@ -137,7 +144,7 @@ void PanelWeight::pack_codes(const QuantizedWeight& packed) {
   uint32_t* words = words_.mutable_data<uint32_t>();
   float* scales = scales_.mutable_data<float>();
   float* biases = biases_.mutable_data<float>();
-  is_centred_ = true;
+  is_centred_ = suits_integers_ = true;
   for_columns([&](int64_t tap, int64_t channel, int64_t base, int64_t lane, int64_t width) {
     for (int64_t row = 0; row < word_rows_; ++row) {
       const uint32_t word =
@@ -145,10 +152,11 @@ void PanelWeight::pack_codes(const QuantizedWeight& packed) {
       words[base * word_rows_ + row * width + lane] = reordered(word, bits_);
     }
     for (int64_t group = 0; group < groups_; ++group) {
-      scales[base * groups_ + group * width + lane] = packed.scale(tap, group, channel);
-      biases[base * groups_ + group * width + lane] = packed.bias(tap, group, channel);
-      is_centred_ =
-          is_centred_ && is_multiple(packed.scale(tap, group, channel), packed.bias(tap, group, channel), bits_);
+      const float scale = packed.scale(tap, group, channel), bias = packed.bias(tap, group, channel);
+      scales[base * groups_ + group * width + lane] = scale;
+      biases[base * groups_ + group * width + lane] = bias;
+      is_centred_ = is_centred_ && is_multiple(scale, bias, bits_);
+      suits_integers_ = suits_integers_ && is_moderate(scale, bias, bits_);
     }
   });
 }

@@ -33,6 +33,8 @@ class PanelWeight final : public PreparedWeight {
   int64_t padded_out() const noexcept { return padded_out_; }
   /// See PanelCodes.
   bool is_centred() const noexcept { return is_centred_; }
+  /// Whether a group's integers, times its scales and biases, stay finite before the rows' scales meet them.
+  bool suits_integers() const noexcept { return suits_integers_; }
   bool is_bf16() const noexcept { return floats_.defined() && floats_.dtype() == DType::bf16; }
   /// C_in, with a channel of zeros more where pairs need it.
   int64_t padded_channels() const noexcept { return padded_channels_; }
@@ -63,7 +65,7 @@ class PanelWeight final : public PreparedWeight {
   int64_t taps_ = 0, channels_ = 0, padded_channels_ = 0, out_channels_ = 0;
   bool is_whole_ = false;
   Tensor floats_;
-  bool is_centred_ = false;
+  bool is_centred_ = false, suits_integers_ = false;
   int64_t bits_ = 0, group_size_ = 0, groups_ = 0, word_rows_ = 0;
   Tensor words_, scales_, biases_;
 };

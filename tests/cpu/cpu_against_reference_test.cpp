@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "cpu/forced_isa.h"
@@ -337,6 +338,28 @@ TEST_F(CpuNumerics, RowsThatCannotBeQuantizedTakeFloat32) {
   for (int64_t row = 0; row < kRows; ++row) {
     EXPECT_EQ(same_bits(exact, quantized, row), is_odd(row)) << row;
     EXPECT_EQ(std::isfinite(quantized.data<float>()[row * kOutputs]), !is_odd(row)) << row;
+  }
+}
+
+// Beside rows as small: integers times a bias would overflow, although the output is nothing special.
+TEST_F(CpuNumerics, WeightsThatIntegersWouldOverflowTakeFloat32) {
+  const auto scaled = [](Tensor tensor, float factor) {
+    for (float& value : std::span(tensor.mutable_data<float>(), static_cast<size_t>(tensor.elements())))
+      value *= factor;
+    return tensor;
+  };
+  for (const float power : {0x1p100F, 0x1p110F, 0x1p118F}) {
+    const Tensor x = scaled(random_normal({kRows, kChannels}), 1 / power);
+    const ConvWeight packed(QuantizedWeight::pack(scaled(weight(), power), {.bits = 8, .group_size = 32}));
+    Session float32 = session_with(Numerics::float32, 2);
+    const Tensor exact = linear(float32, x, packed);
+    for (const Numerics numerics : {Numerics::int16, Numerics::int8}) {
+      Session integers = session_with(numerics, 2);
+      const Tensor y = linear(integers, x, packed);
+      for (int64_t i = 0; i < y.elements(); ++i) EXPECT_NEAR(y.data<float>()[i], exact.data<float>()[i], 0.5) << i;
+      const bool are_same = std::memcmp(y.raw(), exact.raw(), y.nbytes()) == 0;
+      EXPECT_EQ(are_same, power > 0x1p104F) << power;
+    }
   }
 }
 
