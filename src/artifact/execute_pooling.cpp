@@ -69,7 +69,9 @@ void bind_pool(Planner& planner) {
   const Slots result = planner.make_features(support, planner.dtype(input), planner.channels(input));
   planner.define(0, result);
   Step& step = planner.add([=](Run& run) {
-    const SparseTensor y = pool3d(run.session, run.sparse(input), mode, geometry, rule);
+    const SparseTensor x = run.sparse(input);
+    if (rule == SupportRule::regular && !extent) check_reached_sites(*x.support(), geometry);
+    const SparseTensor y = pool3d(run.session, x, mode, geometry, rule);
     check_physical(*y.support());
     run.store(result, y);
   });

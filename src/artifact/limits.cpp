@@ -3,11 +3,15 @@
 #include <unistd.h>
 
 #include <limits>
+#include <numeric>
 
 #include "fail.h"
 
 namespace lattice::artifact {
 namespace {
+
+// A coordinate, and a place in the table that tells repeated ones.
+constexpr int64_t kSiteBytes = sizeof(Coord) + 2 * sizeof(int32_t);
 
 int64_t machine_bytes() {
   const int64_t pages = ::sysconf(_SC_PHYS_PAGES), page = ::sysconf(_SC_PAGESIZE);
@@ -25,9 +29,19 @@ void check_memory(int64_t count, int64_t bytes, std::string_view what, int64_t v
 
 void check_sites(const CoordSet& source, const ConvGeometry& geometry) {
   if (source.rows() == 0) return;
-  // A coordinate, and a place in the table that tells repeated ones.
-  check_memory(geometry.taps(), source.rows() * static_cast<int64_t>(sizeof(Coord) + 2 * sizeof(int32_t)),
-               "a kernel whose taps are", geometry.taps());
+  check_memory(geometry.taps(), source.rows() * kSiteBytes, "a kernel whose taps are", geometry.taps());
+}
+
+void check_reached_sites(const CoordSet& source, const ConvGeometry& geometry) {
+  if (source.rows() == 0) return;
+  // Where dilation and stride share no divisor, as many taps in a row as the stride hold one that divides.
+  const auto reached = [](int64_t size, int64_t stride, int64_t dilation) {
+    return std::gcd(stride, dilation) == 1 ? size / stride : 0;
+  };
+  const auto& [size, stride, padding, dilation] = geometry.options();
+  const int64_t sites = reached(size.x, stride.x, dilation.x) * reached(size.y, stride.y, dilation.y) *
+                        reached(size.z, stride.z, dilation.z);
+  check_memory(sites, kSiteBytes, "a kernel whose taps are", geometry.taps());
 }
 
 }  // namespace lattice::artifact

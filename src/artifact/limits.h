@@ -20,4 +20,7 @@ void check_memory(int64_t count, int64_t bytes, std::string_view what, int64_t v
 /// The sites that a derived transposed support visits, one for each row and tap.
 void check_sites(const CoordSet& source, const ConvGeometry& geometry);
 
+/// What one row of a source alone leads to on a regular support of an unbounded grid.
+void check_reached_sites(const CoordSet& source, const ConvGeometry& geometry);
+
 }  // namespace lattice::artifact

@@ -214,6 +214,9 @@ void skip_number(Lexer& lexer) {
   if (kind == TokenKind::real) {
     lexer.advance();
     if (lexer.accept(":")) read_element(lexer);
+  } else if (kind == TokenKind::hex_integer) {  // an integer, or the bits of a real
+    lexer.advance();
+    if (lexer.accept(":") && !lexer.accept("f32") && !lexer.accept("f64")) skip_integer_type(lexer, kRule);
   } else {
     read_digits(lexer, false, "an attribute is a number");
     if (lexer.accept(":")) skip_integer_type(lexer, kRule);

@@ -6,6 +6,7 @@
 
 #include "artifact/op_check.h"
 #include "artifact/spelling.h"
+#include "io/shown_text.h"
 
 // Conventions (rank, coordinates, features of sparse tensors) have one legal value each, which the verifier demands of
 // every value; rules that two of them be equal are met by that. Comparisons are written so that a NaN fails them.
@@ -47,6 +48,7 @@ void require_points(const OperationCheck& op, std::string_view active) {
   op.require_size("points", 1, 3);
   op.require_element("batch_indices", ElementType::i32);
   op.require_rank("batch_indices", 1);
+  op.require_same_rows("points", "batch_indices");
   op.require_element(active, ElementType::i32);
   op.require_rank(active, 1);
   op.require_size(active, 0, 1);
@@ -59,7 +61,7 @@ void verify_weight(const OperationCheck& op) {
   const auto family =
       std::find_if(kFamilies.begin(), kFamilies.end(), [&](const Family& each) { return each.name == type.family; });
   op.require(!op.attribute<std::string>("storage_key").empty(), "storage_key is not empty", "\"\"");
-  op.require(family != kFamilies.end(), "the family is conv3d, linear, embedding, channel or bias", type.family);
+  op.require(family != kFamilies.end(), "the family is conv3d, linear, embedding, channel or bias", shown(type.family));
   op.require(op.keyword("layout") == family->layout,
              fmt::format("the layout of {} is {}", family->name, family->layout), op.keyword("layout"));
 

@@ -81,6 +81,10 @@ void Planner::bind_arguments() {
       fail(ErrorCode::corrupt_file, "graph.mlir: argument %{} must be a tensor; make sparse values by sparse.make",
            value.name);
     }
+    if (type->element == ElementType::i4) {
+      fail(ErrorCode::unsupported, "graph.mlir: argument %{} has elements i4, which only packed weights have; pass i8",
+           value.name);
+    }
     const Slot slot = make_tensor(dtype_of_element(type->element), type->dims);
     values_[static_cast<size_t>(argument)] = {slot, kNoSlot};
     plan_.arguments.push_back(slot);

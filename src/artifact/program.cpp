@@ -5,6 +5,7 @@
 #include "artifact/planner.h"
 #include "artifact/supports.h"
 #include "fail.h"
+#include "io/shown_text.h"
 #include "lattice/session.h"
 
 namespace lattice::artifact {
@@ -31,7 +32,7 @@ bool matches(const Shape& shape, const Shape& dims) {
                     [](int64_t size, int64_t asked) { return asked == kAnySize || size == asked; });
 }
 
-std::string shown(const Shape& dims) {
+std::string shape_text(const Shape& dims) {
   std::vector<std::string> sizes;
   for (const int64_t size : dims) sizes.push_back(size == kAnySize ? "?" : std::to_string(size));
   return fmt::format("({})", fmt::join(sizes, ", "));
@@ -39,13 +40,19 @@ std::string shown(const Shape& dims) {
 
 void check_input(const ModelInput& input, const Tensor& given) {
   if (given.dtype() != input.dtype) {
-    fail(ErrorCode::invalid_argument, "model: input {} is {}, but must be {}; nothing is converted", input.name,
+    fail(ErrorCode::invalid_argument, "model: input {} is {}, but must be {}; nothing is converted", shown(input.name),
          name(given.dtype()), name(input.dtype));
   }
   if (!matches(given.shape(), input.shape)) {
-    fail(ErrorCode::invalid_argument, "model: input {} has shape {}, but must be {}", input.name,
-         to_string(given.shape()), shown(input.shape));
+    fail(ErrorCode::invalid_argument, "model: input {} has shape {}, but must be {}", shown(input.name),
+         to_string(given.shape()), shape_text(input.shape));
   }
+}
+
+std::string list_of(const std::vector<std::string>& names) {
+  std::vector<std::string> texts;
+  for (const std::string& name : names) texts.push_back(shown(name));
+  return fmt::format("{}", fmt::join(texts, ", "));
 }
 
 }  // namespace
@@ -93,8 +100,8 @@ void Program::bind_inputs(const NamedTensors& inputs, Run& run) const {
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const auto given = inputs.find(inputs_[i].name);
     if (given == inputs.end()) {
-      fail(ErrorCode::invalid_argument, "model: input {} is missing; it takes {}", inputs_[i].name,
-           fmt::join(graph_.input_names, ", "));
+      fail(ErrorCode::invalid_argument, "model: input {} is missing; it takes {}", shown(inputs_[i].name),
+           list_of(graph_.input_names));
     }
     check_input(inputs_[i], given->second);
     run.tensor(plan_.arguments[i]) = given->second;
@@ -103,7 +110,8 @@ void Program::bind_inputs(const NamedTensors& inputs, Run& run) const {
   for (const auto& [name, tensor] : inputs) {
     const auto& names = graph_.input_names;
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
-    fail(ErrorCode::invalid_argument, "model: there is no input {}; it takes {}", name, fmt::join(names, ", "));
+    fail(ErrorCode::invalid_argument, "model: there is no input {}; it takes {}", shown(name),
+         list_of(graph_.input_names));
   }
 }
 
@@ -115,7 +123,7 @@ void Program::execute(const Step& step, Run& run) const {
       const auto& dims = plan_.tensors[static_cast<size_t>(slot)].dims;
       if (matches(run.tensor(slot).shape(), dims)) continue;
       fail(ErrorCode::invalid_argument, "the result has shape {}, but is declared as {}; pass an input that gives it",
-           to_string(run.tensor(slot).shape()), shown(dims));
+           to_string(run.tensor(slot).shape()), shape_text(dims));
     }
   } catch (const Error& error) {
     fail(error.code(), "{}: {}", title(graph_, *step.operation), error.what());

@@ -85,6 +85,10 @@ Tensor count_of(const CoordSet& support) {
 }
 
 int64_t active_rows(const Tensor& active, int64_t rows) {
+  if (active.elements() != 1) {
+    fail(ErrorCode::invalid_argument, "the number of active rows has shape {}, but must be (1); pass one number",
+         to_string(active.shape()));
+  }
   const int64_t count = active.data<int32_t>()[0];
   if (count < 0 || count > rows) {
     fail(ErrorCode::invalid_argument, "{} active rows, but must be between 0 and the {} rows that there are", count,

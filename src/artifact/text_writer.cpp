@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -47,8 +48,13 @@ class GraphWriter {
     line("  lattice.input_roles = {},", roles(graph_.input_roles));
     line("  lattice.output_names = {},", strings(graph_.output_names));
     line("  lattice.output_roles = {},", roles(graph_.output_roles));
-    if (!graph_.extensions.empty()) line("  lattice.extensions = {},", strings(graph_.extensions));
+    if (uses_extensions()) line("  lattice.extensions = {},", strings(graph_.extensions));
     line("  lattice.weight_file = \"weights.safetensors\"\n}} {{");
+  }
+
+  bool uses_extensions() const {
+    return std::any_of(graph_.operations.begin(), graph_.operations.end(),
+                       [](const Operation& operation) { return !find_operation(operation.name)->extension.empty(); });
   }
 
   // Attributes stand in the schema's order.

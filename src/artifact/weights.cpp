@@ -5,6 +5,7 @@
 
 #include "artifact/attributes.h"
 #include "fail.h"
+#include "io/shown_text.h"
 
 namespace lattice::artifact {
 namespace {
@@ -21,7 +22,7 @@ const std::string& key_of(const Operation& weight) {
 
 template <typename... Args>
 [[noreturn]] void reject(const std::string& key, fmt::format_string<Args...> format, Args&&... args) {
-  fail(ErrorCode::corrupt_file, "weight {}: {}", key, fmt::format(format, std::forward<Args>(args)...));
+  fail(ErrorCode::corrupt_file, "weight {}: {}", shown(key), fmt::format(format, std::forward<Args>(args)...));
 }
 
 void check_channels(const std::string& key, int64_t stored, int64_t features) {

@@ -1,7 +1,8 @@
 #include "cpu/relation_search.h"
 
 #include <algorithm>
-#include <array>
+#include <numeric>
+#include <utility>
 
 #include "cpu/relation_boxes.h"
 #include "cpu/relation_corners.h"
@@ -45,15 +46,77 @@ void for_groups(const CoordIndex& target, int64_t first, int64_t last, const Ent
   }
 }
 
+/// The number that `value` times it leaves 1 when divided by `modulus`; they have no divisor in common.
+int64_t inverse(int64_t value, int64_t modulus) noexcept {
+  int64_t rest = modulus, next = value % modulus, factor = 0, next_factor = 1;
+  while (next != 0) {
+    const int64_t quotient = rest / next;
+    rest = std::exchange(next, rest - quotient * next);
+    factor = std::exchange(next_factor, factor - quotient * next_factor);
+  }
+  return factor < 0 ? factor + modulus : factor;
+}
+
+/// An axis of a rule whose inputs lie between two places: which taps can lead an output to one. Of a kernel far larger
+/// than its source or its stride those are few.
+class SearchedAxis {
+ public:
+  struct Taps {
+    int64_t first, end, step;
+  };
+
+  SearchedAxis(bool divides, int64_t size, int64_t stride, int64_t shift, int64_t dilation, int32_t lowest_block,
+               int32_t highest_block)
+      : divides_(divides),
+        size_(size),
+        shift_(shift),
+        dilation_(dilation),
+        lowest_(int64_t{lowest_block} * Block::kSide),
+        highest_(int64_t{highest_block} * Block::kSide + (Block::kSide - 1)),
+        stride_(stride),
+        divide_(stride),
+        common_(divides ? std::gcd(stride, dilation) : 1),
+        step_(divides ? stride / common_ : 1),
+        inverse_(inverse(dilation / common_, step_)) {}
+
+  Taps taps(int64_t output) const noexcept {
+    const int64_t start = divides_ ? output + shift_ : output * stride_ + shift_;
+    const int64_t nearest = divides_ ? start - highest_ * stride_ : lowest_ - start;
+    const int64_t farthest = divides_ ? start - lowest_ * stride_ : highest_ - start;
+    Taps taps = {.first = nearest <= 0 ? 0 : (nearest + dilation_ - 1) / dilation_,
+                 .end = farthest < 0 ? 0 : std::min(size_, farthest / dilation_ + 1),
+                 .step = step_};
+    if (step_ == 1 && common_ == 1) return taps;
+    // Those that divide: tap * dilation = start, but for multiples of the stride.
+    const int64_t remainder = start - divide_.floor(start) * stride_;
+    if (remainder % common_ != 0) return {.first = 0, .end = 0, .step = 1};
+    const int64_t dividing = remainder / common_ * inverse_ % step_;
+    taps.first += (dividing - taps.first % step_ + step_) % step_;
+    return taps;
+  }
+  int64_t place(int64_t output, int64_t tap) const noexcept {
+    return divides_ ? divide_.floor(output + shift_ - tap * dilation_) : output * stride_ + shift_ + tap * dilation_;
+  }
+
+ private:
+  bool divides_;
+  int64_t size_, shift_, dilation_, lowest_, highest_, stride_;
+  Divider divide_;
+  int64_t common_, step_, inverse_;
+};
+
 /// Edges of any kernel, output by output: a look-up for each kernel column, then a walk over its blocks.
 class PlaceSearch {
  public:
-  PlaceSearch(const TapRule& rule, const CoordIndex& source, const CoordIndex& target)
+  /// `bounds`: of the source's columns.
+  PlaceSearch(const TapRule& rule, const CoordIndex& source, const CoordBounds& bounds, const CoordIndex& target)
       : rule_(rule),
         source_(source),
         lookup_(source.lookup()),
         cells_(target.sorted().cells),
-        divide_{Divider(rule.stride.x), Divider(rule.stride.y), Divider(rule.stride.z)} {}
+        x_(rule.divides, rule.size.x, rule.stride.x, rule.shift.x, rule.dilation.x, bounds.low.x, bounds.high.x),
+        y_(rule.divides, rule.size.y, rule.stride.y, rule.shift.y, rule.dilation.y, bounds.low.y, bounds.high.y),
+        divide_z_(rule.stride.z) {}
 
   void enter_column(const BlockColumn& column) noexcept { column_ = column; }
   void search(const OutputGroup& group, int64_t tile_first, EdgeSink& sink) const {
@@ -62,12 +125,11 @@ class PlaceSearch {
       const int64_t slot = position - tile_first;
       const Triple output = {int64_t{column_.x} * Block::kSide + (cell >> 4),
                              int64_t{column_.y} * Block::kSide + (cell >> 2 & 3), group.z * Block::kSide + (cell & 3)};
-      for (int64_t ix = 0; ix < rule_.size.x; ++ix) {
-        int64_t x = output.x * rule_.stride.x + rule_.shift.x + ix * rule_.dilation.x;
-        if (rule_.divides && !divide_[0].divides(output.x + rule_.shift.x - ix * rule_.dilation.x, x)) continue;
-        for (int64_t iy = 0; iy < rule_.size.y; ++iy) {
-          int64_t y = output.y * rule_.stride.y + rule_.shift.y + iy * rule_.dilation.y;
-          if (rule_.divides && !divide_[1].divides(output.y + rule_.shift.y - iy * rule_.dilation.y, y)) continue;
+      const SearchedAxis::Taps x_taps = x_.taps(output.x), y_taps = y_.taps(output.y);
+      for (int64_t ix = x_taps.first; ix < x_taps.end; ix += x_taps.step) {
+        const int64_t x = x_.place(output.x, ix);
+        for (int64_t iy = y_taps.first; iy < y_taps.end; iy += y_taps.step) {
+          const int64_t y = y_.place(output.y, iy);
           const auto column = static_cast<size_t>(lookup_.column_at(column_.batch, Block::of(x), Block::of(y)));
           if (column + 1 == source_.columns().size()) continue;
           search_column(column, x, y, output.z, (ix * rule_.size.y + iy) * rule_.size.z, slot, sink);
@@ -83,8 +145,8 @@ class PlaceSearch {
                      EdgeSink& sink) const {
     const int64_t reach = (rule_.size.z - 1) * rule_.dilation.z;
     const int64_t first = rule_.divides ? output_z + rule_.shift.z - reach : output_z * rule_.stride.z + rule_.shift.z;
-    const int64_t lowest = rule_.divides ? divide_[2].floor(first) : first;
-    const int64_t highest = rule_.divides ? divide_[2].floor(first + reach) : first + reach;
+    const int64_t lowest = rule_.divides ? divide_z_.floor(first) : first;
+    const int64_t highest = rule_.divides ? divide_z_.floor(first + reach) : first + reach;
     const auto heights = source_.block_heights().begin();
     const auto begin = heights + source_.columns()[column].first_block;
     const auto end = heights + source_.columns()[column + 1].first_block;
@@ -105,7 +167,8 @@ class PlaceSearch {
   const CoordIndex& source_;
   const BlockLookup& lookup_;
   std::span<const uint8_t> cells_;
-  std::array<Divider, 3> divide_;
+  SearchedAxis x_, y_;
+  Divider divide_z_;
   BlockColumn column_ = {};  // of output blocks, at hand
 };
 
@@ -184,7 +247,12 @@ PooledVector<TileEdges> search_edges(const TapRule& rule, const CoordSet& source
     if (CoarserBox::fits(table)) return run([&] { return BoxSearch<CoarserBox>(table, boxes, outputs); });
     return run([&] { return BoxSearch<WideBox>(table, boxes, outputs); });
   };
-  if (!inputs.lookup().lists_heights()) return with([&] { return PlaceSearch(rule, inputs, outputs); });
+  const auto search_places = [&] {
+    const std::span<const BlockColumn> columns = inputs.columns();
+    const CoordBounds bounds = CoordBounds::of_columns(columns.first(columns.size() - 1));  // the last is the end
+    return with([&] { return PlaceSearch(rule, inputs, bounds, outputs); });
+  };
+  if (!inputs.lookup().lists_heights()) return search_places();
   if (on_itself && is_worth_sorting(source.rows(), target.rows(), taps)) {
     if (const auto half = Stencil::make(rule, Stencil::Taps::behind_own)) {
       return search(*half, [&](const auto& make_search) {
@@ -195,7 +263,7 @@ PooledVector<TileEdges> search_edges(const TapRule& rule, const CoordSet& source
   }
   const std::optional<Stencil> stencil =
       Stencil::make(rule, on_itself ? Stencil::Taps::all_but_own : Stencil::Taps::all);
-  if (!stencil) return with([&] { return PlaceSearch(rule, inputs, outputs); });
+  if (!stencil) return search_places();
   return search(*stencil, with);
 }
 

@@ -229,11 +229,12 @@ TEST_F(ProgramTest, empty_inputs_give_empty_outputs) {
 TEST_F(ProgramTest, errors_of_a_run) {
   graph_.output("y", convolution("c", input("x", 4, 2), 4, 4));
   const auto invalid = ErrorCode::invalid_argument;
-  expect_error(invalid, "x_active is missing", [](GraphBuilder& g) { g.inputs.erase("x_active"); });
-  expect_error(invalid, "no input z", [](GraphBuilder& g) { g.inputs["z"] = integers({1}); });
-  expect_error(invalid, "x_features is f16",
+  expect_error(invalid, "'x_active' is missing; it takes 'x_coords', 'x_features', 'x_active'",
+               [](GraphBuilder& g) { g.inputs.erase("x_active"); });
+  expect_error(invalid, "no input 'z'", [](GraphBuilder& g) { g.inputs["z"] = integers({1}); });
+  expect_error(invalid, "'x_features' is f16",
                [](GraphBuilder& g) { g.inputs["x_features"] = g.inputs["x_features"].to(DType::f16); });
-  expect_error(invalid, "x_coords has shape", [](GraphBuilder& g) {
+  expect_error(invalid, "'x_coords' has shape", [](GraphBuilder& g) {
     g.inputs["x_coords"] = g.inputs["x_coords"].reshaped({44, 2});
   });
   expect_error(invalid, "23 active rows", [](GraphBuilder& g) { g.inputs["x_active"] = integers({23}); });
@@ -247,11 +248,43 @@ TEST_F(ProgramTest, errors_of_a_run) {
   expect_error(invalid, "batch", [](GraphBuilder& g) { g.inputs["x_coords"].mutable_data<int32_t>()[0] = -1; });
 }
 
+// Its type leaves the number of numbers open, so that a run must look.
+TEST_F(ProgramTest, points_in_use_are_one_number) {
+  const ValueId points = graph_.argument("points", random_tensor(random_, {4, 3}));
+  const ValueId batches = graph_.argument("batches", integers({0, 0, 0, 0}));
+  const ValueId active = graph_.argument("active", integers({4}));
+  const Attributes grid = {{"voxel_size", Reals{1, 1, 1}}, {"origin", Reals{0, 0, 0}}};
+  Attributes make = grid, sample = grid;
+  make["reduction"] = GraphBuilder::word("voxel_reduction", "sum");
+  make["stride"] = kOne;
+  sample["interpolation"] = GraphBuilder::word("point_interpolation", "nearest");
+  const ValueId voxels = input("voxels", 3);
+  graph_.output("voxels", graph_.sparse("voxelize", {points, points, batches, active}, DType::f32, make));
+  GraphBuilder sampled = graph_;
+  sampled.output("y", sampled.dense("devoxelize", {points, voxels, batches, active}, DType::f32, 3, sample));
+  for (const std::vector<int32_t>& numbers : {std::vector<int32_t>{}, {2, 9}}) {
+    for (const GraphBuilder& graph : {graph_, sampled}) {
+      expect_error(ErrorCode::invalid_argument, "the number of active rows has shape", [&](GraphBuilder& g) {
+        g = graph;
+        g.inputs["active"] = integers(numbers);
+      });
+    }
+  }
+}
+
+// A zero byte would end the message.
+TEST_F(ProgramTest, names_are_shown_on_one_line) {
+  graph_.argument(std::string("a\0b", 3), integers({1}));
+  graph_.output("y", convolution("c", input("x", 4, 2), 4, 4));
+  expect_error(ErrorCode::invalid_argument, "input 'a?b' is missing; it takes 'a?b', 'x_coords'",
+               [](GraphBuilder& g) { g.inputs.erase(std::string("a\0b", 3)); });
+}
+
 TEST_F(ProgramTest, errors_of_a_graph) {
   graph_.output("y", convolution("c", input("x", 4), 4, 4));
   const auto corrupt = ErrorCode::corrupt_file;
-  expect_error(corrupt, "weight c: weights.safetensors has no", [](GraphBuilder& g) { g.weights.erase("c"); });
-  expect_error(corrupt, "weight c: it takes 5 channels, but the features have 4", [&](GraphBuilder& g) {
+  expect_error(corrupt, "weight 'c': weights.safetensors has no", [](GraphBuilder& g) { g.weights.erase("c"); });
+  expect_error(corrupt, "weight 'c': it takes 5 channels, but the features have 4", [&](GraphBuilder& g) {
     g.weights["c"] = random_tensor(random_, {4, 3, 3, 3, 5});
   });
   expect_error(corrupt, "kernel_size (3, 3, 3)", [&](GraphBuilder& g) {
@@ -261,7 +294,7 @@ TEST_F(ProgramTest, errors_of_a_graph) {
     g.weights["c"] = random_tensor(random_, {27, 4, 4});
   });
   expect_error(corrupt, "stored as f16", [](GraphBuilder& g) { g.weights["c"] = g.weights["c"].to(DType::f16); });
-  expect_error(corrupt, "weight c.bias: it has 3 values",
+  expect_error(corrupt, "weight 'c.bias': it has 3 values",
                [&](GraphBuilder& g) { g.weights["c.bias"] = random_tensor(random_, {3}); });
   expect_error(corrupt, "declared as f16", [](GraphBuilder& g) {
     g.graph.values[static_cast<size_t>(g.graph.results[0])].type = GraphBuilder::sparse_type(DType::f16);
@@ -280,6 +313,15 @@ TEST_F(ProgramTest, huge_requests_are_refused) {
   expect_error(ErrorCode::out_of_range, "batch_size 4611686018427387904", [&](GraphBuilder& g) {
     g.output("z", g.dense("global_pool", {x}, DType::f32, 4,
                           {{"mode", GraphBuilder::word("pool_mode", "sum")}, {"batch_size", int64_t{1} << 62}}));
+  });
+  expect_error(ErrorCode::out_of_range, "taps are 2146689000", [&](GraphBuilder& g) {
+    const Integers size = {1290, 1290, 1290};
+    g.output("z", g.sparse("regular_pool3d", {x}, DType::f32,
+                           {{"mode", GraphBuilder::word("pool_mode", "max")},
+                            {"kernel_size", size},
+                            {"stride", kOne},
+                            {"padding", Integers{0, 0, 0}},
+                            {"dilation", kOne}}));
   });
   expect_error(ErrorCode::corrupt_file, "stride", [&](GraphBuilder& g) {
     g.output("z", g.sparse("trilinear_upsample3d", {x}, DType::f32, {{"stride", Integers{1 << 10, 1, 1}}}));

@@ -247,6 +247,7 @@ TEST(TextReader, AcceptsWhatMlirAccepts) {
   same("module", "builtin.module");
   same(" {\nfunc", "\r\n\t{func");
   same("f32> {", "f32> attributes {a = 1, b} {");
+  same("f32> {", "f32> attributes {a = 0x7F800000 : f32, b = 0xFF : i64} {");
   same("(%x: tensor<?x8xf32>)", "(%x: $T {a.b = [1, {c = \"d\"}], e})");
   same(" {kind", "// {\n{kind");
   for (const char* value : {"",

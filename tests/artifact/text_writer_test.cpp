@@ -85,12 +85,14 @@ TEST(TextWriter, RoundTripsAnyStringsAndNumbers) {
 }
 
 TEST(TextWriter, WritesTheSchemasOrderAndNoNeedlessExtension) {
-  const std::string text = write_graph(read_graph(
+  Graph graph = read_graph(
       module_text("%x: $T", "$T",
                   "%y = lattice.activation %x {threshold = 20.0 : f32, alpha = 1.0e-2 : f32, kind = "
                   "#lattice.activation<\"relu\">, beta = 0x3F800000 : f32, approximate = #lattice.gelu_approx<none>} : "
                   "($T) -> ($T)\nreturn %y : $T\n"),
-      "g"));
+      "g");
+  graph.extensions = {"regular"};
+  const std::string text = write_graph(graph);
   EXPECT_NE(text.find("    %y = lattice.activation %x {kind = #lattice.activation<relu>, approximate = "
                       "#lattice.gelu_approx<none>, alpha = 0.01 : f32, beta = 1.0 : f32, threshold = 20.0 : f32} : "
                       "(tensor<?x8xf32>) -> tensor<?x8xf32>\n    return %y : tensor<?x8xf32>\n  }\n}\n"),

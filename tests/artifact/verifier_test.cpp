@@ -355,6 +355,8 @@ TEST(Verifier, TypesOfPointOperations) {
   voxelize("$P", "tensor<?xf32>", "$I", "$N", "$S", "features has rank 2");
   voxelize("tensor<5x3xf32>", "tensor<4x8xf32>", "$I", "$N", "$S",
            "points and features have as many rows; found 5 and 4");
+  voxelize("tensor<5x3xf32>", "$T", "tensor<4xi32>", "$N", "$S",
+           "points and batch_indices have as many rows; found 5 and 4");
   voxelize("$P", "$T", "tensor<?xi64>", "$N", "$S", "batch_indices has elements i32");
   voxelize("$P", "$T", "$C", "$N", "$S", "batch_indices has rank 1");
   voxelize("$P", "$T", "$I", "tensor<1xi64>", "$S", "active_rows has elements i32");
@@ -427,7 +429,7 @@ TEST(Verifier, ArgumentsAndResults) {
       verdict(module_text("%x: $T", "$T",
                           "%w = lattice.weight @w {storage_key = \"w\", layout = #lattice.weight_layout<bias_c>, "
                           "packing = #lattice.packing<dense>} : $W{norm}$\nreturn %x : $T")),
-      HasSubstr("the family is conv3d, linear, embedding, channel or bias; found norm"));
+      HasSubstr("the family is conv3d, linear, embedding, channel or bias; found 'norm'"));
 }
 
 // What text cannot say, but a graph that was built can.

@@ -43,7 +43,7 @@ TEST_F(RunTest, tensors_or_scans_but_whole) {
 
 TEST_F(RunTest, wrong_inputs_leave_no_output) {
   save_safetensors(files() / "in", {{"x_coords", Tensor::zeros(DType::i32, {1, 4})}});
-  expect_failure(2, "run model --inputs in --output out", "x_features is missing");
+  expect_failure(2, "run model --inputs in --output out", "'x_features' is missing");
   write("bad", "not tensors");
   expect_failure(4, "run model --inputs bad --output out", "safetensors");
   write("model/graph.mlir", "module {");

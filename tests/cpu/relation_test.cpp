@@ -137,6 +137,22 @@ TEST(Relation, AgreesWhereTablesWouldBeLarge) {
   }
 }
 
+// Whose taps nearly all miss: those that can reach an input are known beforehand.
+TEST(Relation, AgreesForKernelsLargerThanTheScan) {
+  for (const int32_t low : {-40, 0, 3000}) {
+    const auto coords = scattered(9, 12, low, 9, true);
+    for (const RelationKind kind : {RelationKind::forward, RelationKind::regular, RelationKind::transposed}) {
+      for (const int64_t stride : {1, 3, 4, 6}) {
+        const ConvOptions options = {
+            .kernel_size = {13, 17, 3}, .stride = stride, .padding = {7, 2, 1}, .dilation = {1, 2, 3}};
+        expect_agreement(
+            kind, coords, options,
+            "from " + std::to_string(low) + ", stride " + std::to_string(stride) + ", " + std::string(name(kind)));
+      }
+    }
+  }
+}
+
 // More outputs in a block than a search takes at once.
 TEST(Relation, AgreesWhereAPlaceHasManyCopies) {
   std::vector<Coord> coords = scattered(9, 900, -4, 10, false);
