@@ -16,10 +16,9 @@ fi
 
 "$project/cmake/install_packages.sh"
 echo "Building (some minutes the first time)"
-cd "$project"
 log=$project/build/demo-build.log
 mkdir -p "$project/build" "$output"
-if ! { cmake --preset release && cmake --build --preset release --target lattice_cli; } >"$log" 2>&1; then
+if ! (cd "$project" && cmake --preset release && cmake --build --preset release --target lattice_cli) >"$log" 2>&1; then
   tail -n 40 "$log" >&2
   echo "demo.sh: the build failed; all of its output is in $log" >&2
   exit 1

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -195,7 +196,10 @@ void print_head(const NetworkCommand& command, const NetworkBench& bench, int64_
              fmt::join(command.scan.voxel, " x "));
   fmt::print("levels {}, {:.1f} GFLOP; {}, {} threads; medians of {} runs\n", fmt::join(shared.levels, "/"),
              shared.gflop, bench.session().isa(), bench.session().threads(), command.repeat);
-  fmt::print("The weights are seeded, not trained: speed, size and error are real, the classes mean nothing.\n\n");
+  if (command.model.empty()) {
+    fmt::print("The weights are seeded, not trained: speed, size and error are real, the classes mean nothing.\n");
+  }
+  fmt::print("\n");
   fmt::print("{:<10}{:>13}{:>14}{:>15}{:>13}{:>17}\n", "precision", "weights MiB", "voxelize ms", "relations ms",
              "network ms", "relative error");
 }
@@ -214,14 +218,20 @@ std::vector<int32_t> point_classes(const Tensor& logits, std::span<const int32_t
   return result;
 }
 
+/// What a file of logits tells of the network.
+std::map<std::string, std::string> origin_of_logits(const NetworkCommand& command, const NetworkResult& result) {
+  if (!command.model.empty()) return {{"weights", "artifact"}};
+  return {{"network", "MinkUNet18"},
+          {"weights", "seeded"},
+          {"seed", std::to_string(command.seed)},
+          {"bits", std::to_string(result.bits)}};
+}
+
 void write_files(const NetworkCommand& command, const PointCloud& cloud, const NetworkInput& input,
                  const NetworkResult& result) {
   if (!command.output.empty()) {
     save_safetensors(command.output, {{"coords", input.tensor.support()->tensor()}, {"logits", result.logits}},
-                     {{"network", "MinkUNet18"},
-                      {"weights", "seeded"},
-                      {"seed", std::to_string(command.seed)},
-                      {"bits", std::to_string(result.bits)}});
+                     origin_of_logits(command, result));
   }
   if (command.picture.empty() && command.ply.empty()) return;
   const std::vector<int32_t> classes = point_classes(result.logits, input.point_row);

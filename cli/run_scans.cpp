@@ -96,6 +96,8 @@ class Batch {
         reasons_[i] = error.what();
       } catch (const std::bad_alloc&) {
         reasons_[i] = "out of memory";
+      } catch (const std::exception& error) {
+        reasons_[i] = error.what();
       }
       session.clear_relations();
       const std::scoped_lock lock(mutex_);
@@ -116,7 +118,12 @@ class Batch {
  private:
   /// False where the result is there already.
   bool run_one(Session& session, size_t i) const {
-    if (!batch_.overwrite && fs::exists(paths_[i])) return false;
+    std::error_code error;
+    const bool is_there = fs::exists(paths_[i], error);
+    if (error) {
+      throw Error(ErrorCode::io, fmt::format("run: cannot look for {}: {}", paths_[i].string(), error.message()));
+    }
+    if (is_there && !batch_.overwrite) return false;
     const PointCloud cloud = read_points(batch_.scans[i], {.columns = batch_.columns, .format = {}});
     NamedTensors results = scan_.run(session, cloud);
     if (!batch_.dense.output.empty()) results = dense_output(model_, results, batch_.dense, 1);
@@ -151,10 +158,9 @@ BatchSummary run_scans(const Model& model, const ScanSidecar& sidecar, const Sca
   const int jobs = std::clamp(batch.jobs == 0 ? threads : batch.jobs, 1, static_cast<int>(batch.scans.size()));
   session.threads = std::max(1, threads / jobs);
   const double milliseconds = time_ms([&] {
-    std::vector<std::thread> workers;
+    std::vector<std::jthread> workers;  // joined however this ends
     for (int job = 1; job < jobs; ++job) workers.emplace_back([&] { scans.work(session); });
     scans.work(session);
-    for (std::thread& worker : workers) worker.join();
   });
   BatchSummary summary = scans.summary();
   summary.seconds = milliseconds / 1000;

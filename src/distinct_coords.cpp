@@ -96,7 +96,8 @@ DistinctRows DistinctRows::of(std::span<const Coord> coords) {
   const PooledVector<uint32_t> slots = slots_of(coords, bits);
   // Pointers of their own, so that they stay in registers.
   int32_t* const by_slot = table.data();
-  const uint32_t* const slot_of_row = slots.data();
+  const uint32_t *const slot_of_row = slots.data(), *const slot_ahead = slot_of_row + kRowsAhead,
+                        *const slot_half_ahead = slot_of_row + kRowsAhead / 2;
   const Coord* const all = coords.data();
   int32_t *const number_of_row = rows.number_of_row.data(), *const first_row = rows.first_row.data(),
                  *const repeated = rows.repeated.data();
@@ -104,8 +105,8 @@ DistinctRows DistinctRows::of(std::span<const Coord> coords) {
   const auto count = static_cast<int32_t>(coords.size());
   int32_t distinct = 0;
   for (int32_t row = 0; row < count; ++row) {
-    __builtin_prefetch(by_slot + slot_of_row[row + kRowsAhead], 1);
-    const int32_t to_compare = by_slot[slot_of_row[row + kRowsAhead / 2]];  // or -1
+    __builtin_prefetch(by_slot + slot_ahead[row], 1);
+    const int32_t to_compare = by_slot[slot_half_ahead[row]];  // or -1
     __builtin_prefetch(all + (to_compare & ~(to_compare >> 31)));
     uint32_t slot = slot_of_row[row];
     int32_t is_new = by_slot[slot] >> 31;  // or 0; true is -1

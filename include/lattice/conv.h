@@ -31,7 +31,8 @@ SparseTensor conv3d(Session& session, const SparseTensor& x, const ConvWeight& w
 SparseTensor subm_conv3d(Session& session, const SparseTensor& x, const ConvWeight& weight,
                          const ConvGeometry& geometry, const Epilogue& epilogue = {});
 
-/// Transposed convolution onto input*stride + offset - padding, merged; or onto `target`. Output stride x.stride() /
+/// Transposed convolution onto input*stride + offset - padding, merged (where stride >= the kernel's extent on every
+/// axis no two taps can meet: row i*K + k then, also for repeated inputs); or onto `target`. Output stride x.stride() /
 /// stride, which must divide.
 SparseTensor conv_transpose3d(Session& session, const SparseTensor& x, const ConvWeight& weight,
                               const ConvGeometry& geometry, const Support& target = nullptr,

@@ -15,7 +15,8 @@ namespace lattice {
 
 // LiDAR detectors on the voxels of a scan. Tensors are in x, y, z; spconv and OpenPCDet have z, y, x, and weights that
 // are read from them turn their axes. A network is a handle to immutable layers: copies share them, and any thread may
-// run one, each with a session of its own. Every layer is convolution, frozen batch norm, ReLU.
+// run one, each with a session of its own. Every layer is convolution, frozen batch norm, ReLU;
+// the last of a head is a convolution alone.
 
 /// A tensor of a checkpoint by its name. Throws where there is none of that name.
 using WeightByName = std::function<Tensor(const std::string& name)>;

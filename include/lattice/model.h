@@ -50,8 +50,8 @@ struct ModelOutput {
 /// A network read from an artifact: a folder with `graph.mlir` and `weights.safetensors`, as docs/artifact.md
 /// describes.
 ///
-/// A handle to immutable data: copies share it, and any number of threads may run one model at a time, each with a
-/// session of its own. Results do not depend on that, bit for bit.
+/// A handle to immutable data: copies share it, and any number of threads may run it at once, each with a session
+/// of its own. Results do not depend on that, bit for bit.
 class Model {
  public:
   /// Reads, checks and plans a model. Nothing of the files is needed or looked at afterwards.

@@ -23,13 +23,11 @@ struct PointReadOptions {
 
 /// Reads a scan. Columns are x, y, z, then the file's other scalars in the file's order, names in lower case.
 ///
-/// | format | what is read |
-/// | --- | --- |
-/// | bin | rows of little-endian float32: x, y, z; 4: intensity; 5: intensity, ring; 6: r, g, b; others c3, c4, ... |
-/// | pcd | 0.7 ascii, binary, binary_compressed; `rgb` becomes r, g, b and `rgba` r, g, b, alpha; an element of a field
-/// | |     | with COUNT n is `name_0`..; fields named `_` are padding; VIEWPOINT is not applied | | ply | ascii, binary
-/// of either byte order; element `vertex`; `red green blue` become r, g, b; lists are skipped | | las | 1.2 to 1.4,
-/// point formats 0 to 10: intensity, classification, and r, g, b where the format has them |
+/// - bin: rows of little-endian float32: x, y, z; 4: intensity; 5: intensity, ring; 6: r, g, b; others c3, c4, ...
+/// - pcd: 0.7 ascii, binary, binary_compressed; `rgb` becomes r, g, b and `rgba` r, g, b, alpha; an element of a field
+///   with COUNT n is `name_0`..; fields named `_` are padding; VIEWPOINT is not applied.
+/// - ply: ascii, binary of either byte order; element `vertex`; `red green blue` become r, g, b; lists are skipped.
+/// - las: 1.2 to 1.4, point formats 0 to 10: intensity, classification, and r, g, b where the format has them.
 ///
 /// Every number becomes float32. LAS positions are relative to `origin`, the smallest x, y and z of the file's points
 /// (the header's min, where that is true) rounded down to whole metres. A float64 axis of PCD and PLY that reaches

@@ -15,7 +15,7 @@ enum class RelationKind : uint8_t {
   forward,            ///< outputs floor(c / stride), or the input's rows at stride 1 and padding 0
   regular,            ///< outputs are all sites that some tap reaches (spconv's SparseConv3d)
   target,             ///< outputs are an explicit support
-  transposed,         ///< outputs are all sites input*stride + offset - padding, merged
+  transposed,         ///< all sites input*stride + offset - padding, merged; row i*K + k where no two taps can meet
   generative,         ///< the same without merging: row i*K + k
   target_transposed,  ///< the transposed edges onto an explicit support
   pointwise,          ///< row i to row i

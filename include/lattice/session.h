@@ -33,7 +33,8 @@ struct RelatedSupport {
 /// A caller's run state: backend, threads, relation cache.
 ///
 /// One thread at a time may use a session; any number of sessions may share tensors, supports and modules. Relations
-/// are built once for each (source support, target support, geometry, kind), and dropped when one of these supports is.
+/// are built once for each (source support, target support, geometry, kind), and, once one of these supports is gone,
+/// dropped when the next relation is built.
 class Session {
  public:
   /// Throws invalid_argument for a thread count below 0 and, where the environment's LATTICE_ISA names an instruction

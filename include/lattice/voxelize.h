@@ -48,9 +48,10 @@ std::optional<Triple> grid_extent(const VoxelizeOptions& options);
 
 /// Features at points (N, 3): with p = (point - origin) / voxel_size, nearest reads the voxel floor(p + 0.5), zero
 /// where there is none; linear sums over the 8 voxels floor(p) + {0,1}^3 with weights of (1 - frac) or frac per axis,
-/// absent corners adding zero, without renormalization. A point that is not finite, or of a batch without voxels, gives
-/// zeros. Result (N, C) of the
-/// voxels' type. To give each point the value of the voxel holding it, use Voxels::point_row and gather_rows instead.
+/// absent corners adding zero, without renormalization. voxel_size is that of the voxels' own steps: their stride and
+/// extent are not looked at. A point that is not finite, or of a batch without voxels, gives zeros. Result (N, C) of
+/// the voxels' type. Errors as of voxelize. To give each point the value of the voxel holding it, use Voxels::point_row
+/// and gather_rows instead.
 Tensor devoxelize(Session& session, const SparseTensor& voxels, const Tensor& points, const VoxelizeOptions& options,
                   Interpolation interpolation, const Tensor& batch = {});
 

@@ -82,6 +82,11 @@ SparseTensor Model::sparse_output(const NamedTensors& results, std::string_view 
     fail(ErrorCode::invalid_argument, "model: the results have no {}{}; pass those of this model's run", name, suffix);
   };
   const Tensor& coords = part(".coords");
+  if (coords.dtype() != DType::i32 || coords.rank() != 2 || coords.size(1) != 4) {
+    fail(ErrorCode::invalid_argument,
+         "model: {}.coords is {} {}, but must be i32 (N, 4); pass what this model's run gave", name,
+         lattice::name(coords.dtype()), to_string(coords.shape()));
+  }
   return {artifact::logical_support(coords, coords.size(0), output->stride, output->extent), part(".features")};
 }
 

@@ -1,6 +1,7 @@
 #include "lattice/feature.h"
 
 #include <cmath>
+#include <limits>
 
 #include "backend.h"
 #include "fail.h"
@@ -15,6 +16,9 @@ Tensor linear(Session& session, const Tensor& x, const ConvWeight& weight, const
     fail(ErrorCode::invalid_argument,
          "linear: the weight's kernel_size {} must be 1 on every axis; use conv3d for kernels",
          to_string(weight.kernel_size()));
+  }
+  if (x.size(0) > std::numeric_limits<int32_t>::max()) {
+    fail(ErrorCode::out_of_range, "linear: the input has {} rows; at most 2^31 - 1, so pass it in parts", x.size(0));
   }
   if (weight.in_channels() != x.size(1)) {
     fail(ErrorCode::invalid_argument, "linear: the input has {} channels, but the weight takes {}; they must be equal",

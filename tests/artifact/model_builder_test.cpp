@@ -169,6 +169,17 @@ TEST(ModelBuilder, SparseOutputsAreNamed) {
   expect_error([&] { model.sparse_output({}, "z"); }, "model: there is no sparse output z; it has y");
   expect_error([&] { model.sparse_output({}, "y"); },
                "model: the results have no y.coords; pass those of this model's run");
+  const Tensor features = Tensor::zeros(DType::f32, {3, 2});
+  expect_error(
+      [&] {
+        model.sparse_output({{"y.coords", Tensor::zeros(DType::i32, {3, 3})}, {"y.features", features}}, "y");
+      },
+      "model: y.coords is i32 (3, 3), but must be i32 (N, 4); pass what this model's run gave");
+  expect_error(
+      [&] {
+        model.sparse_output({{"y.coords", Tensor::zeros(DType::i64, {3, 4})}, {"y.features", features}}, "y");
+      },
+      "model: y.coords is i64 (3, 4), but must be i32 (N, 4); pass what this model's run gave");
 }
 
 TEST(ModelBuilder, RefusesWhatItCannotWrite) {

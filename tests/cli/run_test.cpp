@@ -84,6 +84,12 @@ TEST_F(RunTest, a_bad_scan_is_skipped_and_told) {
   const auto summary = nlohmann::json::parse(outcome.out);
   EXPECT_EQ(summary["done"], 2);
   EXPECT_EQ(summary["failed"][0]["scan"], "odd.bin");
+  // Its result's name is longer than any file's: told like any other scan that fails.
+  const std::string longest = std::string(250, 's') + ".bin";
+  write_scan(longest);
+  const Outcome unnamed = run("run model " + longest + " scan.bin --out-dir out --overwrite --jobs 2");
+  EXPECT_EQ(unnamed.code, 7) << unnamed.err;
+  EXPECT_THAT(unnamed.err, HasSubstr("1 of 2 scans failed"));
   std::filesystem::create_directory(files() / "a");
   write_scan("a/scan.bin");
   expect_failure(2, "run model scan.bin a/scan.bin --out-dir out", "would both be written");

@@ -367,6 +367,9 @@ TEST_P(OperationErrors, Linear) {
   refuses({"linear", "(2, 0)", "C >= 1"}, [&] { linear(session_, Tensor::zeros(DType::f32, {2, 0}), w_one_); });
   refuses({"linear", "kernel_size (2, 2, 2)", "conv3d"}, [&] { linear(session_, x, w_halve_); });
   refuses({"linear", "2 channels", "takes 7"}, [&] { linear(session_, x, weight_of(1, 7, 3)); });
+  refuses(ErrorCode::out_of_range, {"linear", "2147483648 rows", "2^31 - 1"}, [&] {
+    linear(session_, claimed(DType::f32, {kMost + 1, 2}), w_one_);
+  });
   refuses_bad_epilogues("linear", [&](const Epilogue& e) { linear(session_, x, w_one_, e); });
   refuses({"linear", "residual", "5 rows", "the output 2"}, [&] { linear(session_, x, w_one_, residual_of(5)); });
 }
