@@ -10,6 +10,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "commands.h"
 #include "lattice/error.h"
@@ -116,8 +117,9 @@ int run(int argc, const char* const* argv) {
     return report(kScansFailed, error.what());
   } catch (const std::bad_alloc&) {
     return report(kNoMemory, "out of memory");
-  } catch (const std::filesystem::filesystem_error& error) {
-    return report(exit_code(ErrorCode::io), error.what());
+  } catch (const std::system_error& error) {  // files, standard output, threads
+    const bool lacks_threads = error.code() == std::errc::resource_unavailable_try_again;
+    return report(lacks_threads ? kNoMemory : exit_code(ErrorCode::io), error.what());
   } catch (const std::exception& error) {
     return report(kInternal, std::string("internal error: ") + error.what());
   }

@@ -303,10 +303,12 @@ Action add_network(CLI::App& app) {
                  "safetensors file to write: coords int32 (N, 4), shifted to zero, and logits float32 (N, 20)");
   app.add_option("--picture", command->picture, "PNG file to write: the scan in perspective, coloured by class");
   app.add_option("--ply", command->ply, "PLY file to write: the points with class and colour");
-  app.add_option("--export", command->exported, "Folder to write the network to, as an artifact");
+  CLI::Option* exported =
+      app.add_option("--export", command->exported, "Folder to write the network to, as an artifact");
   app.add_option("--model", command->model,
                  "Folder of an artifact to run in place of the network, such as --export writes; relative_error then "
-                 "compares it with the seeded network");
+                 "compares it with the seeded network")
+      ->excludes(exported);
   add_run_options(app, command->run);
   return [command] { run_network(*command); };
 }

@@ -29,6 +29,11 @@ std::vector<fs::path> result_paths(const ScanBatch& batch) {
   std::map<fs::path, std::string> owners;
   for (const std::string& scan : batch.scans) {
     paths.push_back(fs::path(batch.out_dir) / (fs::path(scan).stem().string() + "." + batch.format));
+    std::error_code ignored;  // of what is not there
+    if (fs::equivalent(paths.back(), scan, ignored)) {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("run: the result of {} would replace it; name another --out-dir", scan));
+    }
     const auto [owner, added] = owners.emplace(paths.back(), scan);
     if (added) continue;
     throw Error(ErrorCode::invalid_argument,

@@ -1,4 +1,6 @@
 // Rows of float32 without a header: KITTI and SemanticKITTI .bin, nuScenes .pcd.bin, and what others keep that way.
+#include <strings.h>
+
 #include <cstring>
 
 #include "io/byte_order.h"
@@ -17,10 +19,16 @@ std::vector<std::string> column_names(int64_t columns) {
   return names;
 }
 
+/// In small letters or capitals.
+bool is_of_nuscenes(const std::string& path) {
+  constexpr std::string_view kEnding = ".pcd.bin";
+  return path.size() >= kEnding.size() && ::strcasecmp(&path[path.size() - kEnding.size()], kEnding.data()) == 0;
+}
+
 }  // namespace
 
 PointCloud read_raw_rows(const ScanFile& file, const PointReadOptions& options) {
-  const int64_t columns = options.columns.value_or(file.path.ends_with(".pcd.bin") ? 5 : 4);
+  const int64_t columns = options.columns.value_or(is_of_nuscenes(file.path) ? 5 : 4);
   if (columns < 3 || columns > kMaxFields) {
     fail(ErrorCode::invalid_argument, "read_points: {}: {} columns; a raw file has from 3 to {}", file.path, columns,
          kMaxFields);

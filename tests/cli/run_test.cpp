@@ -93,6 +93,8 @@ TEST_F(RunTest, a_bad_scan_is_skipped_and_told) {
   std::filesystem::create_directory(files() / "a");
   write_scan("a/scan.bin");
   expect_failure(2, "run model scan.bin a/scan.bin --out-dir out", "would both be written");
+  run_json("run model scan.bin --out-dir out --format ply");
+  expect_failure(2, "run model out/scan.ply --out-dir out --format ply --overwrite", "would replace it");
 }
 
 }  // namespace

@@ -36,6 +36,7 @@ TEST(RawRows, NamesColumnsByTheirNumber) {
   };
   EXPECT_THAT(read("a.pcd.bin").columns, ElementsAre("x", "y", "z", "intensity", "ring"));
   EXPECT_EQ(read("a.pcd.bin").rows(), 3);
+  EXPECT_EQ(read("A.PCD.BIN").rows(), 3);
   EXPECT_THAT(read("a.bin", {3, ""}).columns, ElementsAre("x", "y", "z"));
   EXPECT_THAT(values_of(read("a.bin", {5, ""})), ElementsAre(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
   EXPECT_EQ(read("a.dat", {3, "bin"}).rows(), 5);
