@@ -223,6 +223,7 @@ void print_profile(const Shown& shown) {
 }
 
 void inspect(const InspectCommand& command) {
+  open_session(command.run);  // refuses a thread count or LATTICE_ISA that no other command would take
   check_repeat(command.repeat);
   if (!command.trace.empty() && command.profile.empty()) {
     throw Error(ErrorCode::invalid_argument, "inspect: --trace shows a run; give --profile SCAN or INPUTS.safetensors");

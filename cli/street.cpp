@@ -51,6 +51,7 @@ void write_scan(const std::filesystem::path& path, const PointCloud& cloud) {
 }
 
 void run_street(const StreetCommand& command) {
+  open_session(command.run);  // refuses a thread count or LATTICE_ISA that no other command would take
   Progress progress;
   progress.show("casting rays");
   const PointCloud cloud = street_scan(command.seed);

@@ -74,6 +74,8 @@ TEST_F(CliTest, each_class_of_error_has_its_exit_code) {
   expect_failure(4, "voxelize scan.bin --columns 7", "scan.bin");
   expect_failure(4, "quantize broken.safetensors out.safetensors", "broken.safetensors");
   expect_failure(5, "info", "quantum", "LATTICE_ISA=quantum");
+  expect_failure(5, "street street.bin", "quantum", "LATTICE_ISA=quantum");
+  expect_failure(5, "inspect model", "quantum", "LATTICE_ISA=quantum");
   // Two points 6e9 voxels apart: both coordinates fit int32, their difference does not.
   const std::vector<float> far = {-1.5e9F, 0, 0, 0, 1.5e9F, 0, 0, 0};
   write("far.bin", {reinterpret_cast<const char*>(far.data()), far.size() * sizeof(float)});
