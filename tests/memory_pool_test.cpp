@@ -141,6 +141,13 @@ TEST_F(MemoryPool, a_block_whose_pages_went_is_whole_again) {
   }
 }
 
+TEST_F(MemoryPool, takes_no_block_back) {
+  const size_t before = memory_in_use();
+  give_memory(nullptr, 0);
+  give_memory(nullptr, 3 * kMiB);
+  EXPECT_EQ(memory_in_use(), before);
+}
+
 TEST_F(MemoryPool, refuses_what_cannot_be_had) {
   EXPECT_EQ(take_memory(size_t{1} << 60), nullptr);
   EXPECT_THROW(PooledVector<int64_t>(size_t{1} << 59), std::bad_alloc);
