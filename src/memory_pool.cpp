@@ -2,6 +2,7 @@
 
 #ifdef __linux__
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 #include <algorithm>
@@ -207,14 +208,17 @@ class LargeBlocks {
   void drop_pages() noexcept {
     LargeHead& block = *oldest_with_pages_;
 #ifdef __linux__
-    if (madvise(reinterpret_cast<std::byte*>(&block) + kPage, block.bytes - kPage, MADV_DONTNEED) == 0) {
+    // The system's pages may be larger than kPage: those that lie behind the head's and are the block's alone.
+    const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE)), at = reinterpret_cast<uintptr_t>(&block);
+    const uintptr_t first = (at + kLine + page - 1) / page * page, last = (at + block.bytes) / page * page;
+    if (first < last && madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED) == 0) {
       block.has_pages = false;
       with_pages_ -= block.bytes;
       oldest_with_pages_ = block.newer;
       return;
     }
 #endif
-    // Where pages cannot go alone, which larger ones than kPage cannot, the block does.
+    // Where pages cannot go alone, the block does.
     unlink(block);
     std::free(&block);
   }

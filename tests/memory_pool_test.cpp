@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -138,6 +139,20 @@ TEST_F(MemoryPool, a_block_whose_pages_went_is_whole_again) {
       block.fill(round);
       EXPECT_EQ(static_cast<const unsigned char*>(block.get())[size - 1], round);
     }
+  }
+}
+
+TEST_F(MemoryPool, pages_that_go_are_of_no_other_block) {
+  // Blocks from one stretch of addresses, every other one kept: then the pages of those go.
+  std::vector<std::unique_ptr<Block>> blocks;
+  for (int i = 0; i < 64; ++i) blocks.push_back(std::make_unique<Block>(kMiB + static_cast<size_t>(i) * 4096));
+  for (const auto& block : blocks) block->fill(7);
+  for (size_t i = 0; i < blocks.size(); i += 2) blocks[i].reset();
+  { const Block larger(40 * kMiB); }
+  for (size_t i = 1; i < blocks.size(); i += 2) {
+    const auto* const values = static_cast<const unsigned char*>(blocks[i]->get());
+    const size_t bytes = kMiB + i * 4096;
+    ASSERT_EQ(std::count(values, values + bytes, 7), static_cast<std::ptrdiff_t>(bytes)) << i;
   }
 }
 
