@@ -75,7 +75,7 @@ template <typename Network>
 Network open_network(Session& session, const DetectCommand& command, const SparseTensor& x) {
   const auto opened = [&] {
     if (command.weights.empty()) return Network::seeded(session, x, command.seed);
-    const SafetensorsFile file = SafetensorsFile::open(command.weights);
+    const SafetensorsFile file = SafetensorsFile::read(command.weights);
     return Network::from_spconv([&](const std::string& name) {
       const std::string in_detector = "backbone_3d." + name;
       return file.tensor(file.contains(in_detector) ? in_detector : name);

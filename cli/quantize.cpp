@@ -154,7 +154,7 @@ void print_report(const QuantizeCommand& command, const std::vector<TensorReport
 
 void run_quantize(const QuantizeCommand& command) {
   open_session(command.run);  // refuses a thread count or LATTICE_ISA that no other command would take
-  const SafetensorsFile file = SafetensorsFile::open(command.input);
+  const SafetensorsFile file = SafetensorsFile::read(command.input);
   check_kept_names(command, file);
   Packer packer(command);
   packer.metadata = file.metadata();

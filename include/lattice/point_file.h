@@ -36,7 +36,8 @@ struct PointReadOptions {
 ///
 /// Throws io (cannot open), corrupt_file (content contradicts the format; nothing of a claimed size is allocated before
 /// it was compared with the file's size), unsupported (LAZ, LAS of other versions), invalid_argument (options; a format
-/// that neither name nor content tells). The file must not be truncated by others meanwhile. Thread safe.
+/// that neither name nor content tells). Thread safe; the file is read once,
+/// and one that shrinks meanwhile is an io error.
 PointCloud read_points(const std::filesystem::path& path, const PointReadOptions& options = {});
 
 /// Writes binary little-endian PLY. Element `vertex`: x, y, z (float; double origin + (x, y, z) where origin is not

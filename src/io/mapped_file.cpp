@@ -57,6 +57,9 @@ std::span<const std::byte> mapped(size_t size, int descriptor, const std::filesy
   const bool file = descriptor != kNoFile;
   void* data = ::mmap(nullptr, size, file ? PROT_READ : PROT_READ | PROT_WRITE,
                       file ? MAP_PRIVATE : MAP_PRIVATE | MAP_ANONYMOUS, descriptor, 0);
+  if (data == MAP_FAILED && errno == ENOMEM) {
+    fail(ErrorCode::out_of_range, "{}: no memory for the {} bytes of {}", operation, size, path.string());
+  }
   if (data == MAP_FAILED) {
     fail(ErrorCode::io, "{}: cannot map {}: {}", operation, path.string(), std::strerror(errno));
   }

@@ -55,7 +55,7 @@ const PointFormat& choose_format(const ScanFile& file, const std::string& asked)
 }  // namespace
 
 PointCloud read_points(const std::filesystem::path& path, const PointReadOptions& options) {
-  const auto mapping = MappedFile::open(path, "read_points");
+  const auto mapping = MappedFile::read(path, "read_points");
   const ScanFile file{path.string(), mapping->bytes()};
   const PointFormat& format = choose_format(file, options.format);
   if (options.columns && format.read != read_raw_rows) {
@@ -67,7 +67,7 @@ PointCloud read_points(const std::filesystem::path& path, const PointReadOptions
 }
 
 std::vector<uint32_t> read_labels(const std::filesystem::path& path) {
-  const auto mapping = MappedFile::open(path, "read_labels");
+  const auto mapping = MappedFile::read(path, "read_labels");
   const auto bytes = mapping->bytes();
   if (bytes.size() % sizeof(uint32_t) != 0) {
     fail(ErrorCode::corrupt_file, "read_labels: {}: {} bytes are no whole number of uint32", path.string(),

@@ -3,7 +3,9 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <cmath>
+#include <thread>
 
 #include "io/file_bytes.h"
 #include "shared_data.h"
@@ -111,6 +113,33 @@ TEST(PointFile, TellsTheFormatByNameThenContent) {
                        }),
               HasSubstr("only bin needs them"));
   EXPECT_THAT(error_of(ErrorCode::io, [&] { read_points(folder / "absent.ply"); }), HasSubstr("absent.ply"));
+}
+
+// Another process truncates the file meanwhile: there are fewer points or an error, but no fault.
+TEST(PointFile, AFileThatShrinksIsAnErrorAtMost) {
+  const TempFolder folder;
+  constexpr size_t kBytes = size_t{4} << 20;
+  const auto path = folder.write("scan.bin", std::string(kBytes, '\0'));
+  std::atomic<bool> done{false};
+  std::thread other([&] {
+    while (!done) {
+      std::filesystem::resize_file(path, 16);
+      std::filesystem::resize_file(path, kBytes);
+    }
+  });
+  int64_t errors = 0;
+  for (int i = 0; i < 100; ++i) {
+    try {
+      const int64_t points = read_points(path).rows();
+      EXPECT_TRUE(points == 1 || points == kBytes / 16) << points;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::io) << error.what();
+      ++errors;
+    }
+  }
+  done = true;
+  other.join();
+  EXPECT_LT(errors, 100);
 }
 
 TEST(Labels, ComeBack) {
