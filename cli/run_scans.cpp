@@ -92,8 +92,7 @@ class Batch {
         reasons_(batch.scans.size()) {}
 
   /// One worker: takes scans until none is left.
-  void work(const SessionOptions& options) {
-    Session session(options);
+  void work(Session& session) {
     for (size_t i = next_++; i < paths_.size(); i = next_++) {
       try {
         if (!run_one(session, i)) ++skipped_;
@@ -162,10 +161,14 @@ BatchSummary run_scans(const Model& model, const ScanSidecar& sidecar, const Sca
   const int threads = Session(session).threads();  // checked, and resolved where it is 0
   const int jobs = std::clamp(batch.jobs == 0 ? threads : batch.jobs, 1, static_cast<int>(batch.scans.size()));
   session.threads = std::max(1, threads / jobs);
+  std::vector<Session> sessions;  // made here: what that throws would end a worker's thread, and the process
+  for (int job = 0; job < jobs; ++job) sessions.emplace_back(session);
   const double milliseconds = time_ms([&] {
     std::vector<std::jthread> workers;  // joined however this ends
-    for (int job = 1; job < jobs; ++job) workers.emplace_back([&] { scans.work(session); });
-    scans.work(session);
+    for (size_t job = 1; job < sessions.size(); ++job) {
+      workers.emplace_back([&scans, &own = sessions[job]] { scans.work(own); });
+    }
+    scans.work(sessions.front());
   });
   BatchSummary summary = scans.summary();
   summary.seconds = milliseconds / 1000;

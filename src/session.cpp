@@ -20,6 +20,7 @@ namespace lattice {
 namespace {
 
 constexpr int64_t kMostRows = std::numeric_limits<int32_t>::max();
+constexpr int kMostThreads = 1024;  // far below what a system refuses to start
 
 /// The processors that this process may run on, which containers and batch systems set below those of the machine.
 int usable_processors() {
@@ -39,7 +40,11 @@ SessionOptions resolved(SessionOptions options) {
     fail(ErrorCode::invalid_argument, "session: threads {} must be at least 0; 0 takes all that the process may run on",
          options.threads);
   }
-  if (options.threads == 0) options.threads = usable_processors();
+  if (options.threads > kMostThreads) {
+    fail(ErrorCode::invalid_argument, "session: threads {} must be at most {}; 0 takes all that the process may run on",
+         options.threads, kMostThreads);
+  }
+  if (options.threads == 0) options.threads = std::min(usable_processors(), kMostThreads);
   return options;
 }
 

@@ -188,6 +188,9 @@ TEST_P(SessionTest, RecordsBackendAndThreads) {
   EXPECT_FALSE(session_.isa().empty());
   expect_error(ErrorCode::invalid_argument, {"session", "threads -1", "at least 0"},
                [&] { Session({.backend = GetParam(), .threads = -1}); });
+  EXPECT_EQ(Session({.backend = GetParam(), .threads = 1024}).threads(), 1024);
+  expect_error(ErrorCode::invalid_argument, {"session", "threads 1025", "at most 1024"},
+               [&] { Session({.backend = GetParam(), .threads = 1025}); });
 }
 
 TEST(SessionErrors, AnUnknownBackendIsRefused) {

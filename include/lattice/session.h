@@ -17,7 +17,7 @@ class Backend;
 
 struct SessionOptions {
   BackendKind backend = BackendKind::cpu;
-  int threads = 0;  ///< 0: as many as the process may run on. The results do not depend on it, bit for bit.
+  int threads = 0;  ///< At most 1024; 0: as many as the process may run on. Results do not depend on it, bit for bit.
   Numerics numerics = Numerics::automatic;  ///< Of products on the cpu backend; the reference has float64 alone.
 };
 
@@ -37,8 +37,9 @@ struct RelatedSupport {
 /// dropped when the next relation is built.
 class Session {
  public:
-  /// Throws invalid_argument for a thread count below 0 and, where the environment's LATTICE_ISA names an instruction
-  /// set that is unknown or that the machine lacks, unsupported.
+  /// Throws invalid_argument for a thread count below 0 or above 1024, out_of_range where the system does not start
+  /// as many threads, and, where the environment's LATTICE_ISA names an instruction set that is unknown or that the
+  /// machine lacks, unsupported.
   explicit Session(const SessionOptions& options = {});
   ~Session();
   Session(Session&&) noexcept;

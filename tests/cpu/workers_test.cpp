@@ -1,12 +1,16 @@
 #include "cpu/workers.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
 #include <stdexcept>
 #include <thread>
 #include <vector>
+
+#include "lattice/error.h"
+#include "sanitizers.h"
 
 namespace lattice::cpu {
 namespace {
@@ -31,6 +35,25 @@ TEST(Workers, RunAsManyThreadsAsAskedForBeyondTheProcessors) {
   EXPECT_TRUE(run_together(2, 2));
   EXPECT_TRUE(run_together(7, 7));
   EXPECT_TRUE(run_together(3, 3));
+}
+
+// In a process of its own, whose addresses hold the stacks of some threads; a sanitizer's addresses have no such limit.
+TEST(Workers, AreRefusedWhereTheSystemStartsFewer) {
+  if (kMemoryIsWatched) return;
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto ask = [] {
+    constexpr rlim_t kBytes = rlim_t{1} << 30;
+    const rlimit limit = {kBytes, kBytes};
+    if (setrlimit(RLIMIT_AS, &limit) != 0) std::_Exit(2);
+    try {
+      Workers workers(1000);
+    } catch (const Error& error) {
+      std::fputs(error.what(), stderr);
+      std::_Exit(error.code() == ErrorCode::out_of_range ? 0 : 3);
+    }
+    std::_Exit(1);
+  };
+  EXPECT_EXIT(ask(), ::testing::ExitedWithCode(0), "session: of 1000 threads the system starts [0-9]+; ask for fewer");
 }
 
 TEST(Workers, DoEveryItemOnce) {
