@@ -76,8 +76,7 @@ Tensor Tensor::empty(DType dtype, Shape shape) {
     fail(ErrorCode::out_of_range, "tensor: no memory for shape {} of {} ({} bytes)", to_string(tensor.shape_),
          name(dtype), bytes);
   }
-  tensor.owner_ = std::shared_ptr<void>(data, GiveElements{static_cast<size_t>(bytes)}, PoolAllocator<std::byte>());
-  tensor.data_ = data;
+  tensor.data_ = std::shared_ptr<void>(data, GiveElements{static_cast<size_t>(bytes)}, PoolAllocator<std::byte>());
   tensor.writable_ = true;
   return tensor;
 }
@@ -96,8 +95,7 @@ Tensor Tensor::view(DType dtype, Shape shape, std::shared_ptr<const void> owner,
   tensor.dtype_ = dtype;
   tensor.elements_ = element_count(shape);
   tensor.shape_ = std::move(shape);
-  tensor.owner_ = std::move(owner);
-  tensor.data_ = data;
+  tensor.data_ = std::shared_ptr<const void>(std::move(owner), data);
   return tensor;
 }
 
@@ -112,7 +110,7 @@ int64_t Tensor::size(int64_t axis) const {
 void* Tensor::mutable_raw() {
   if (!writable_)
     fail(ErrorCode::invalid_argument, "tensor: shape {} is a read-only view; copy it first", to_string(shape_));
-  return const_cast<void*>(data_);
+  return const_cast<void*>(data_.get());
 }
 
 Tensor Tensor::reshaped(Shape shape) const {

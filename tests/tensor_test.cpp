@@ -41,6 +41,14 @@ TEST(Tensor, CopiesShareTheElements) {
   EXPECT_EQ(one.nbytes(), 16U);
 }
 
+TEST(Tensor, OneThatWasMovedFromIsUndefined) {
+  Tensor from = f32({1, 2}, {2});
+  const Tensor to = std::move(from);
+  EXPECT_FALSE(from.defined());  // NOLINT(bugprone-use-after-move): what is asked
+  EXPECT_EQ(from.raw(), nullptr);
+  EXPECT_THAT(to.values<float>(), ElementsAre(1, 2));
+}
+
 TEST(Tensor, ReshapedSharesToo) {
   const Tensor flat = f32({1, 2, 3, 4, 5, 6}, {6});
   const Tensor grid = flat.reshaped({2, 3});

@@ -23,7 +23,8 @@ int64_t element_count(const Shape& shape);
 /// A dense row-major array on 64-byte boundaries, in memory of the pool.
 ///
 /// A Tensor is a handle: copies share the elements, and the last one frees them. Whoever fills a tensor does so before
-/// handing it on; from then on it is read only, and may be read from any number of threads.
+/// handing it on; from then on it is read only, and may be read from any number of threads. A tensor that was moved
+/// from is not defined.
 class Tensor {
  public:
   /// No elements: shape (0), f32. `defined()` is false.
@@ -57,7 +58,7 @@ class Tensor {
   int64_t elements() const noexcept { return elements_; }
   size_t nbytes() const noexcept { return static_cast<size_t>(elements_) * size_of(dtype_); }
 
-  const void* raw() const noexcept { return data_; }
+  const void* raw() const noexcept { return data_.get(); }
   /// Throws invalid_argument on a tensor made by `view`.
   void* mutable_raw();
 
@@ -65,7 +66,7 @@ class Tensor {
   template <typename T>
   const T* data() const {
     check_type(dtype_of<T>);
-    return static_cast<const T*>(data_);
+    return static_cast<const T*>(data_.get());
   }
   template <typename T>
   T* mutable_data() {
@@ -90,8 +91,7 @@ class Tensor {
   DType dtype_ = DType::f32;
   Shape shape_ = {0};
   int64_t elements_ = 0;
-  std::shared_ptr<const void> owner_;
-  const void* data_ = nullptr;
+  std::shared_ptr<const void> data_;  // the first element; owns what holds it
   bool writable_ = false;
 };
 
