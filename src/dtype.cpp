@@ -61,6 +61,12 @@ bool is_feature_type(DType dtype) noexcept {
   return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16;
 }
 
+float rounded_to(float value, DType dtype) noexcept {
+  if (dtype == DType::f16) return static_cast<float>(Float16(value));
+  if (dtype == DType::bf16) return static_cast<float>(BFloat16(value));
+  return value;
+}
+
 Float16::Float16(float value) noexcept {
   const auto word = std::bit_cast<uint32_t>(value);
   const auto sign = static_cast<uint16_t>((word >> 16) & 0x8000u);

@@ -50,6 +50,9 @@ struct BFloat16 {
 
 static_assert(sizeof(Float16) == 2 && sizeof(BFloat16) == 2);
 
+/// The value as an element of f16 or bf16 holds it; itself for every other type.
+float rounded_to(float value, DType dtype) noexcept;
+
 /// dtype_of<T>: the DType that stores a T.
 template <typename T>
 inline constexpr DType dtype_of = [] {

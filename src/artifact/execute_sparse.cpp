@@ -39,11 +39,6 @@ Slot joined_support(Planner& planner, const Slots& lhs, const Slots& rhs, Join j
   return planner.make_support(planner.stride(lhs), keeps ? planner.extent(lhs) : std::nullopt);
 }
 
-/// What each fill becomes in its operand's type.
-float rounded_to(float value, DType dtype) {
-  return dtype == DType::f16 ? static_cast<float>(Float16(value)) : value;
-}
-
 Support bounded(const CoordSet& support, const Triple& asked) {
   Coord largest = {0, 0, 0, 0};  // a negative coordinate is refused by the set
   for (const Coord& c : support.coords()) {

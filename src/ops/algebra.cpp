@@ -32,12 +32,6 @@ std::optional<Triple> joined_extent(const CoordSet& lhs, const CoordSet& rhs, Jo
   return lhs.extent() == rhs.extent() ? lhs.extent() : std::nullopt;
 }
 
-float rounded_to(float value, DType dtype) {
-  if (dtype == DType::f16) return static_cast<float>(Float16(value));
-  if (dtype == DType::bf16) return static_cast<float>(BFloat16(value));
-  return value;
-}
-
 /// `meet` gives the features from the rows that meet; null: row i meets row i.
 template <typename Meet>
 SparseTensor joined(Session& session, const SparseTensor& lhs, const SparseTensor& rhs, Join join, const Meet& meet) {

@@ -26,6 +26,7 @@ struct GraphBuilder {
 
   static ElementType element(DType dtype) {
     if (dtype == DType::f16) return ElementType::f16;
+    if (dtype == DType::bf16) return ElementType::bf16;
     return dtype == DType::i32 ? ElementType::i32 : ElementType::f32;
   }
   static Type dense_type(DType dtype, Shape dims) { return TensorType{element(dtype), std::move(dims)}; }

@@ -248,6 +248,32 @@ TEST_P(Operations, Joins) {
   }
 }
 
+// Of operands of two types each fill is one of its own operand's.
+TEST(OperationsOfTwoTypes, FillsAreRounded) {
+  for (const DType narrow : {DType::f16, DType::bf16}) {
+    NamedTensors results[2];
+    for (const bool rounded : {false, true}) {
+      Random random(5);
+      const auto fill = [&](float value) { return rounded ? rounded_to(value, narrow) : value; };
+      GraphBuilder graph;
+      const auto input = [&](const std::string& name, DType dtype) {
+        return graph.sparse_input(name, random_coords(random, 20, 3), random_tensor(random, {20, 3}, dtype), kOne);
+      };
+      const ValueId x = input("x", narrow), z = input("z", DType::f32);
+      graph.output("y", graph.sparse("sparse.binary", {x, z}, DType::f32,
+                                     {{"join", GraphBuilder::word("join", "outer")},
+                                      {"op", GraphBuilder::word("binary_op", "add")},
+                                      {"lhs_fill", fill(0.3F)},
+                                      {"rhs_fill", 0.0F}}));
+      Session session({.threads = 1});
+      graph.model().program().run(session, graph.inputs, results[rounded]);
+    }
+    EXPECT_THAT(results[0].at("y.features").values<float>(),
+                ::testing::ElementsAreArray(results[1].at("y.features").values<float>()))
+        << name(narrow);
+  }
+}
+
 TEST_P(Operations, Reindex) {
   for (const float fill : {0.0F, 2.5F}) {
     GraphBuilder graph;
