@@ -7,9 +7,9 @@
 namespace lattice {
 
 // A sparse tensor as a grid. Each function takes the extent from x unless one is given, and `batches`, or the largest
-// batch + 1. Cells without a row are 0; of rows that share a coordinate the first counts. Throws invalid_argument where
-// there is no extent, an extent or `batches` is not positive, or a row lies outside (names the first such row), and
-// out_of_range where the grid cannot be held.
+// batch + 1, which is 0 of a tensor without rows. Cells without a row are 0; of rows that share a coordinate the first
+// counts. Throws invalid_argument where there is no extent, an extent is not positive, `batches` is negative, or a row
+// lies outside (names the first such row), and out_of_range where the grid cannot be held.
 
 /// (batches, C, X, Y, Z) of x's type.
 Tensor to_dense(const SparseTensor& x, std::optional<Triple> extent = std::nullopt,

@@ -43,7 +43,7 @@ struct Voxels {
 Voxels voxelize(Session& session, const Tensor& points, const Tensor& features, const VoxelizeOptions& options,
                 const Tensor& batch = {});
 
-/// The extent of the grid of `options`, none where it has no upper corner.
+/// The extent of the grid of `options`, none where it has no upper corner. Throws invalid_argument as voxelize does.
 std::optional<Triple> grid_extent(const VoxelizeOptions& options);
 
 /// Features at points (N, 3): with p = (point - origin) / voxel_size, nearest reads the voxel floor(p + 0.5), zero

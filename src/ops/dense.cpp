@@ -1,5 +1,6 @@
 #include "lattice/dense.h"
 
+#include <algorithm>
 #include <string_view>
 
 #include "fail.h"
@@ -31,6 +32,16 @@ Grid checked_grid(std::string_view operation, const SparseTensor& x, const std::
   if (grid.batches < 0) {
     fail(ErrorCode::invalid_argument, "{}: batches {} must be at least 0; leave it out to take the largest batch + 1",
          operation, grid.batches);
+  }
+  int64_t elements = x.channels();
+  bool overflow = false;
+  for (const int64_t size : {grid.extent.x, grid.extent.y, grid.extent.z, std::max<int64_t>(grid.batches, 1)}) {
+    overflow |= __builtin_mul_overflow(elements, size, &elements);
+  }
+  if (overflow) {
+    fail(ErrorCode::out_of_range,
+         "{}: {} batches of {} channels and extent {} are more elements than 64 bits count; pass a smaller extent",
+         operation, grid.batches, x.channels(), to_string(grid.extent));
   }
   const auto coords = x.support()->coords();
   for (size_t row = 0; row < coords.size(); ++row) {
@@ -73,17 +84,14 @@ Tensor scattered(const SparseTensor& x, Shape shape, const GridSteps& steps) {
 Tensor to_dense(const SparseTensor& x, std::optional<Triple> extent, std::optional<int64_t> batches) {
   const Grid grid = checked_grid("to_dense", x, extent, batches);
   const auto& [ex, ey, ez] = grid.extent;
-  Shape shape = {grid.batches, x.channels(), ex, ey, ez};
-  element_count(shape);  // throws where the steps below would not be countable
   const int64_t cells = ex * ey * ez;
-  return scattered(x, std::move(shape),
+  return scattered(x, {grid.batches, x.channels(), ex, ey, ez},
                    {.batch = x.channels() * cells, .channel = cells, .x = ey * ez, .y = ez, .z = 1});
 }
 
 Tensor to_birds_eye(const SparseTensor& x, std::optional<Triple> extent, std::optional<int64_t> batches) {
   const Grid grid = checked_grid("to_birds_eye", x, extent, batches);
   const auto& [ex, ey, ez] = grid.extent;
-  element_count({grid.batches, x.channels(), ex, ey, ez});
   const int64_t cells = ex * ey * ez;
   return scattered(x, {grid.batches, x.channels() * ez, ey, ex},
                    {.batch = x.channels() * cells, .channel = cells, .x = 1, .y = ex, .z = ey * ex});

@@ -33,18 +33,18 @@ void check_grid(std::string_view operation, const VoxelizeOptions& options) {
   }
 }
 
-/// What only voxelize looks at.
-void check_limits(const VoxelizeOptions& options) {
-  if (options.upper) {
-    for (size_t axis = 0; axis < 3; ++axis) {
-      const double cells = cells_along(options, axis);
-      if (!(cells >= 1 && cells <= static_cast<double>(kMostRows))) {
-        fail(ErrorCode::invalid_argument,
-             "voxelize: upper ({}) must lie 1 to 2^31 - 1 voxels above origin ({}) on every axis; it is in metres",
-             fmt::join(*options.upper, ", "), fmt::join(options.origin, ", "));
-      }
+void check_upper(std::string_view operation, const VoxelizeOptions& options) {
+  for (size_t axis = 0; options.upper && axis < 3; ++axis) {
+    const double cells = cells_along(options, axis);
+    if (!(cells >= 1 && cells <= static_cast<double>(kMostRows))) {
+      fail(ErrorCode::invalid_argument,
+           "{}: upper ({}) must lie 1 to 2^31 - 1 voxels above origin ({}) on every axis; it is in metres", operation,
+           fmt::join(*options.upper, ", "), fmt::join(options.origin, ", "));
     }
   }
+}
+
+void check_limits(const VoxelizeOptions& options) {
   if (options.most_points && *options.most_points < 1) {
     fail(ErrorCode::invalid_argument, "voxelize: most_points {} must be at least 1; leave it out for no limit",
          *options.most_points);
@@ -118,6 +118,8 @@ PooledVector<std::byte> filled_row(const Tensor& features, float value) {
 }  // namespace
 
 std::optional<Triple> grid_extent(const VoxelizeOptions& options) {
+  check_grid("grid_extent", options);
+  check_upper("grid_extent", options);
   if (!options.upper) return std::nullopt;
   const auto cells = [&](size_t axis) { return static_cast<int64_t>(cells_along(options, axis)); };
   return Triple(cells(0), cells(1), cells(2));
@@ -126,6 +128,7 @@ std::optional<Triple> grid_extent(const VoxelizeOptions& options) {
 Voxels voxelize(Session& session, const Tensor& points, const Tensor& features, const VoxelizeOptions& options,
                 const Tensor& batch) {
   check_grid("voxelize", options);
+  check_upper("voxelize", options);
   check_limits(options);
   check_points("voxelize", points);
   check_point_features(features, points.size(0));

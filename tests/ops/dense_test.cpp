@@ -77,7 +77,14 @@ TEST(Dense, RefusesWhatHasNoGrid) {
   expect_error([&] { to_dense(unbounded, Triple(4), 1); },
                "to_dense: row 1 at (1, -1, 0, 0) lies outside 1 batches of extent (4, 4, 4); pass a larger one");
   const SparseTensor small(CoordSet::make(std::vector<Coord>{{0, 0, 0, 0}}), Tensor::zeros(DType::f32, {1, 1}));
-  EXPECT_THROW(to_dense(small, Triple(int64_t{1} << 40)), Error);
+  const std::string too_many =
+      "1 batches of 1 channels and extent (1099511627776, 1099511627776, 1099511627776) are "
+      "more elements than 64 bits count; pass a smaller extent";
+  const Triple huge(int64_t{1} << 40);
+  expect_error([&] { to_dense(small, huge); }, "to_dense: " + too_many, ErrorCode::out_of_range);
+  expect_error([&] { to_birds_eye(small, huge); }, "to_birds_eye: " + too_many, ErrorCode::out_of_range);
+  const SparseTensor empty(CoordSet::make(std::vector<Coord>()), Tensor::zeros(DType::f32, {0, 1}));
+  EXPECT_THROW(to_dense(empty, huge), Error);
 }
 
 }  // namespace

@@ -104,6 +104,9 @@ TEST_P(VoxelizeTest, RefusesLimitsThatLimitNothing) {
                "voxelize: most_voxels -1 must be at least 1; leave it out for no limit");
   for (const float upper : {0.0F, -1.0F, kNan, kInf, 2e9F}) {
     EXPECT_THROW(with([&](VoxelizeOptions& o) { o.upper = {1, 1, upper}; })(), Error) << upper;
+    VoxelizeOptions options;
+    options.upper = {1, 1, upper};
+    EXPECT_THROW(grid_extent(options), Error) << upper;
   }
 }
 
