@@ -14,7 +14,7 @@ enum class ErrorCode {
   out_of_range,      ///< an index, coordinate or size leaves what its type or container holds
 };
 
-/// The one exception of the library. Its message names the operation, the offending value, the rule and the remedy:
+/// The one exception of the library, beside std::bad_alloc where memory ends. Its message names the operation, the offending value, the rule and the remedy:
 /// `subm_conv3d: kernel_size (2, 3, 3) must be odd on every axis; use conv3d for even kernels`.
 class Error : public std::runtime_error {
  public:

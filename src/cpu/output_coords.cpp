@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
@@ -355,7 +356,10 @@ template <typename Axis>
 NumberedCoords merge(const CoordSet& source, const Axes<Axis>& axes, std::string_view operation) {
   const std::array<std::optional<AxisReach>, 3> tables = {AxisReach::make(axes[0], 0), AxisReach::make(axes[1], 1),
                                                           AxisReach::make(axes[2], 2)};
-  if (tables[0] && tables[1] && tables[2]) {
+  // The parts of all blocks are counted in 32 bits.
+  constexpr size_t kMostBlocks =
+      std::numeric_limits<uint32_t>::max() / (AxisReach::kMostParts * AxisReach::kMostParts * AxisReach::kMostParts);
+  if (tables[0] && tables[1] && tables[2] && source.index().block_count() <= kMostBlocks) {
     return merge_by_blocks(source, axes, {*tables[0], *tables[1], *tables[2]}, operation);
   }
   DistinctCoords distinct(source.rows());
