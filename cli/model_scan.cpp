@@ -6,6 +6,7 @@
 #include <array>
 #include <map>
 
+#include "io/shown_text.h"
 #include "lattice/error.h"
 #include "lattice/point_file.h"
 #include "lattice/safetensors.h"
@@ -91,8 +92,9 @@ Tensor ModelScan::features_of(const PointCloud& cloud) const {
     const auto at = static_cast<size_t>(c);
     const int64_t column = cloud.column(sidecar_.columns[at]);
     if (column < 0) {
-      throw Error(ErrorCode::invalid_argument, fmt::format("run: the scan has no column {}; it has {}",
-                                                           sidecar_.columns[at], fmt::join(cloud.columns, ", ")));
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("run: the scan has no column {}; it has {}", shown(sidecar_.columns[at]),
+                              fmt::join(cloud.columns, ", ")));
     }
     const float offset = sidecar_.offset.empty() ? 0.0F : sidecar_.offset[at];
     const float scale = sidecar_.scale.empty() ? 1.0F : sidecar_.scale[at];

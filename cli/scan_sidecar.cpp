@@ -3,12 +3,13 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "io/mapped_file.h"
 #include "io/output_file.h"
+#include "io/shown_text.h"
 #include "lattice/error.h"
 
 namespace lattice::cli {
@@ -16,6 +17,7 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr const char* kFileName = "scan.json";
 constexpr uintmax_t kMostBytes = 1 << 20;  // more is no sidecar
 
 /// Reads one sidecar; messages name the file and the key.
@@ -49,7 +51,7 @@ class SidecarReader {
       if (event == Json::parse_event_t::object_start) keys.emplace_back();
       if (event == Json::parse_event_t::object_end) keys.pop_back();
       if (event == Json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second) {
-        reject("the key {} occurs twice", value.get<std::string>());
+        reject("the key {} occurs twice", shown(value.get<std::string>()));
       }
       return true;
     };
@@ -87,9 +89,8 @@ class SidecarReader {
     } else {
       reject(
           "there is no key {}; voxel_size, origin, upper, most_points, most_voxels, columns, offset, scale, classes "
-          "and "
-          "colours are known",
-          key);
+          "and colours are known",
+          shown(key));
     }
   }
 
@@ -206,7 +207,7 @@ void write_sidecar(const std::filesystem::path& model, const ScanSidecar& sideca
   if (!sidecar.scale.empty()) json["scale"] = array_of(sidecar.scale);
   if (!sidecar.classes.empty()) json["classes"] = sidecar.classes;
   for (const Rgb& colour : sidecar.colours) json["colours"].push_back({colour.r, colour.g, colour.b});
-  OutputFile file(model / "scan.json", "scan.json");
+  OutputFile file(model / kFileName, kFileName);
   file.write(json.dump(2) + "\n");
   file.commit();
 }
@@ -224,17 +225,15 @@ ScanSidecar parse_sidecar(const std::string& text, const std::string& source) {
 }
 
 ScanSidecar read_sidecar(const std::filesystem::path& model) {
-  const std::filesystem::path path = model / "scan.json";
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return {};
-  std::ifstream file(path, std::ios::binary);
-  const uintmax_t bytes = std::filesystem::file_size(path, ignored);
-  if (!file || ignored) throw Error(ErrorCode::io, fmt::format("scan.json: cannot read {}", path.string()));
-  if (bytes > kMostBytes) {
+  const std::filesystem::path path = model / kFileName;
+  std::error_code error;
+  if (!std::filesystem::exists(path, error) && !error) return {};
+  const uintmax_t bytes = std::filesystem::file_size(path, error);
+  if (!error && bytes > kMostBytes) {
     throw Error(ErrorCode::corrupt_file, fmt::format("{}: {} bytes are no sidecar", path.string(), bytes));
   }
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  return parse_sidecar(text, path.string());
+  const auto file = MappedFile::read(path, kFileName);  // tells what is no file
+  return parse_sidecar({reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()}, path.string());
 }
 
 }  // namespace lattice::cli

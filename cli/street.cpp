@@ -2,14 +2,13 @@
 
 #include <CLI/CLI.hpp>
 #include <bit>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "commands.h"
+#include "io/output_file.h"
 #include "lattice/error.h"
 #include "lattice/point_file.h"
 #include "progress.h"
@@ -27,20 +26,11 @@ struct StreetCommand {
   uint64_t seed = 1;
 };
 
-/// KITTI's layout: rows of float32 x, y, z, intensity. Written beside `path`, then renamed, so that it appears whole.
+/// KITTI's layout: rows of float32 x, y, z, intensity.
 void write_bin(const std::filesystem::path& path, const PointCloud& cloud) {
-  std::filesystem::path partial = path;
-  partial += ".partial";
-  std::ofstream file(partial, std::ios::binary);
-  file.write(static_cast<const char*>(cloud.values.raw()), static_cast<std::streamsize>(cloud.values.nbytes()));
-  file.close();
-  std::error_code error;
-  if (file) std::filesystem::rename(partial, path, error);
-  if (!file || error) {
-    const std::string reason = error ? error.message() : std::strerror(errno);
-    std::filesystem::remove(partial, error);
-    throw Error(ErrorCode::io, fmt::format("street: cannot write {}: {}", path.string(), reason));
-  }
+  OutputFile file(path, "street");
+  file.write(std::as_bytes(cloud.values.values<float>()));
+  file.commit();
 }
 
 void write_scan(const std::filesystem::path& path, const PointCloud& cloud) {

@@ -279,5 +279,15 @@ TEST_F(CliTest, street_writes_the_same_scan_in_every_format) {
   EXPECT_TRUE(std::equal(values.begin(), values.end(), ply.values.values<float>().begin()));
 }
 
+TEST_F(CliTest, street_replaces_files_alone) {
+  std::filesystem::create_directory(files() / "street.bin");
+  expect_failure(3, "street street.bin", "street.bin: it exists and is not a regular file");
+  std::filesystem::create_symlink("linked.bin", files() / "link.bin");
+  write("linked.bin", "old");
+  run_json("street link.bin");
+  EXPECT_TRUE(std::filesystem::is_symlink(files() / "link.bin"));
+  EXPECT_GT(read_points(files() / "linked.bin").rows(), 0);
+}
+
 }  // namespace
 }  // namespace lattice

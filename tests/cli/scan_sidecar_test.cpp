@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "cli/model_fixture.h"
 #include "lattice/error.h"
@@ -23,7 +24,9 @@ TEST_F(ModelCliTest, sidecar_is_checked) {
   };
   expect_refused("", "valid JSON");
   expect_refused("[]", "one object");
-  expect_refused(R"({"voxel": 1})", "no key voxel");
+  expect_refused(R"({"voxel": 1})", "no key 'voxel'");
+  expect_refused("{\"a\\nb\": 1}", "no key 'a?b'");
+  expect_refused("{\"a\\nb\": 1, \"a\\nb\": 1}", "the key 'a?b' occurs twice");
   expect_refused(R"({"voxel_size": 1, "voxel_size": 2})", "twice");
   expect_refused(R"({"voxel_size": 0})", "above 0");
   expect_refused(R"({"voxel_size": [1, 2]})", "one number or three");
@@ -94,6 +97,12 @@ TEST(ScanSidecar, hostile_texts_are_refused) {
       EXPECT_EQ(error.code(), ErrorCode::corrupt_file) << text.substr(0, 40);
     }
   }
+}
+
+TEST_F(ModelCliTest, a_sidecar_that_is_no_file_is_told) {
+  std::filesystem::remove(files() / "model" / "scan.json");
+  ASSERT_EQ(::mkfifo((files() / "model" / "scan.json").c_str(), 0600), 0);
+  expect_failure(3, "run model scan.bin --out-dir out", "scan.json is not a regular file");
 }
 
 TEST_F(ModelCliTest, a_sidecar_beyond_its_largest_size_is_not_read) {
