@@ -155,11 +155,19 @@ class Detector {
   std::optional<VoxelNeXt> network_;
 };
 
-Json json_of(const Detector& detector, const Box& box) {
+/// The centre in the file's own coordinates.
+std::array<double, 3> centre_of(const PointCloud& cloud, const Box& box) {
+  const std::array<float, 3> centre = {box.x, box.y, box.z};
+  std::array<double, 3> result = cloud.origin;
+  for (size_t axis = 0; axis < 3; ++axis) result[axis] += static_cast<double>(centre[axis]);
+  return result;
+}
+
+Json json_of(const Detector& detector, const PointCloud& cloud, const Box& box) {
   return {{"label", box.label},
           {"name", detector.name_of(box)},
           {"score", box.score},
-          {"centre", {box.x, box.y, box.z}},
+          {"centre", centre_of(cloud, box)},
           {"size", {box.length, box.width, box.height}},
           {"heading", box.heading},
           {"velocity", {box.velocity_x, box.velocity_y}}};
@@ -172,6 +180,7 @@ const char* source_of_weights(const DetectCommand& command) {
 
 Json summary_of(const DetectCommand& command, const PointCloud& cloud, const Voxels& voxels) {
   return {{"points", cloud.rows()},
+          {"origin", cloud.origin},
           {"rows", voxels.tensor.rows()},
           {"out_of_range", voxels.out_of_range},
           {"beyond_points", voxels.beyond_points},
@@ -181,12 +190,14 @@ Json summary_of(const DetectCommand& command, const PointCloud& cloud, const Vox
           {"weights", source_of_weights(command)}};
 }
 
-void print_boxes(const Detector& detector, const std::vector<Box>& boxes) {
+void print_boxes(const Detector& detector, const PointCloud& cloud, const std::vector<Box>& boxes) {
   constexpr size_t kMostShown = 10;
   for (size_t i = 0; i < std::min(boxes.size(), kMostShown); ++i) {
     const Box& box = boxes[i];
+    const std::array<double, 3> centre = centre_of(cloud, box);
     fmt::print("{:<22} {:.2f}  at ({:.1f}, {:.1f}, {:.1f}) m, {:.1f} x {:.1f} x {:.1f} m, heading {:.2f}\n",
-               detector.name_of(box), box.score, box.x, box.y, box.z, box.length, box.width, box.height, box.heading);
+               detector.name_of(box), box.score, centre[0], centre[1], centre[2], box.length, box.width, box.height,
+               box.heading);
   }
 }
 
@@ -209,14 +220,14 @@ void detect_boxes(const DetectCommand& command, Session& session, const PointClo
     json["numerics"] = name(session.numerics());
     json["threads"] = session.threads();
     json["boxes"] = Json::array();
-    for (const Box& box : boxes) json["boxes"].push_back(json_of(detector, box));
+    for (const Box& box : boxes) json["boxes"].push_back(json_of(detector, cloud, box));
     return print_json(json);
   }
   const std::string precision = command.model.empty() ? fmt::format(", {} bits", command.bits) : "";
   fmt::print("VoxelNeXt with {} weights{}: {} points, {} voxels, {} boxes of score {} and more, {:.1f} ms\n",
              source_of_weights(command), precision, cloud.rows(), detector.voxels().tensor.rows(), boxes.size(),
              command.least_score, median(times));
-  print_boxes(detector, boxes);
+  print_boxes(detector, cloud, boxes);
   for (const std::string* path : {&command.picture, &command.exported}) {
     if (!path->empty()) fmt::print("wrote {}\n", *path);
   }

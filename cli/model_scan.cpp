@@ -21,6 +21,7 @@ constexpr const char* kVoxelCoords = "coords";
 // What is added to a model's results.
 constexpr const char* kPointRow = "scan.point_row";
 constexpr const char* kVoxelPlaces = "scan.voxel_coords";
+constexpr const char* kOrigin = "scan.origin";
 
 const ModelInput* find_input(const Model& model, const std::string& name) {
   for (const ModelInput& input : model.inputs()) {
@@ -134,6 +135,7 @@ NamedTensors ModelScan::run(Session& session, const PointCloud& cloud) const {
   // The voxels' own coordinates tell which row of an output a point belongs to.
   results[kPointRow] = Tensor::from(made.point_row, {cloud.rows()});
   results[kVoxelPlaces] = made.tensor.support()->tensor();
+  results[kOrigin] = origin_of(cloud);
   return results;
 }
 

@@ -28,8 +28,8 @@ class ModelScan {
   Voxels voxels(Session& session, const PointCloud& cloud) const;
   NamedTensors inputs(const SparseTensor& voxels) const;
 
-  /// What the model gives for a scan. Where it takes voxels, also `scan.voxel_coords` (voxels, 4) i32 and
-  /// `scan.point_row` (points) i32, the voxel of each point or -1.
+  /// What the model gives for a scan. Where it takes voxels, also `scan.voxel_coords` (voxels, 4) i32,
+  /// `scan.point_row` (points) i32, the voxel of each point or -1, and `scan.origin` (3) f64, the cloud's.
   NamedTensors run(Session& session, const PointCloud& cloud) const;
 
   /// The class of each point of the cloud, -1 for none: the largest channel of the first output that has a row for

@@ -91,6 +91,10 @@ VoxelizeOptions voxelize_options(const ScanOptions& options) {
   throw Error(ErrorCode::invalid_argument, fmt::format("--voxel takes one number or three, not {}", size.size()));
 }
 
+Tensor origin_of(const PointCloud& cloud) {
+  return Tensor::from(std::vector<double>(cloud.origin.begin(), cloud.origin.end()), {3});
+}
+
 Tensor columns_of(const PointCloud& cloud, int64_t first, int64_t count) {
   Tensor result = Tensor::zeros(DType::f32, {cloud.rows(), count});
   const int64_t stride = cloud.values.size(1), copied = std::clamp<int64_t>(stride - first, 0, count);

@@ -34,6 +34,9 @@ PointCloud read_scan(const ScanOptions& options);
 /// The voxel sizes asked for, the origin at zero, means.
 VoxelizeOptions voxelize_options(const ScanOptions& options);
 
+/// The cloud's origin as a (3) float64 tensor.
+Tensor origin_of(const PointCloud& cloud);
+
 /// Columns first .. first + count - 1 as a (N, count) tensor; zeros where the cloud has fewer columns.
 Tensor columns_of(const PointCloud& cloud, int64_t first, int64_t count);
 

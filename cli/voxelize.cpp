@@ -1,8 +1,9 @@
 #include "lattice/voxelize.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -32,7 +33,8 @@ void run_voxelize(const VoxelizeCommand& command) {
     save_safetensors(command.output, {{"coords", voxels->tensor.support()->tensor()},
                                       {"features", voxels->tensor.features()},
                                       {"counts", Tensor::from(voxels->counts, {voxels->tensor.rows()})},
-                                      {"point_row", Tensor::from(voxels->point_row, {cloud.rows()})}});
+                                      {"point_row", Tensor::from(voxels->point_row, {cloud.rows()})},
+                                      {"origin", origin_of(cloud)}});
   }
   if (command.run.json) {
     print_json({{"points", cloud.rows()},
@@ -40,11 +42,15 @@ void run_voxelize(const VoxelizeCommand& command) {
                 {"dropped", voxels->dropped},
                 {"voxelize_ms", milliseconds},
                 {"columns", cloud.columns},
+                {"origin", cloud.origin},
                 {"threads", session.threads()}});
     return;
   }
   fmt::print("{} points in {} voxels, {} dropped, {:.2f} ms\n", cloud.rows(), voxels->tensor.rows(), voxels->dropped,
              milliseconds);
+  if (cloud.origin != std::array<double, 3>{0, 0, 0}) {
+    fmt::print("coordinates count from ({}) m of the file\n", fmt::join(cloud.origin, ", "));
+  }
   if (!command.output.empty()) fmt::print("wrote {}\n", command.output);
 }
 
@@ -56,7 +62,7 @@ Action add_voxelize(CLI::App& app) {
   app.add_option(
       "--output", command->output,
       "safetensors file to write: coords int32 (N, 4) as they fall, features (means of all columns), counts, "
-      "point_row");
+      "point_row, and the origin that coords and features count from");
   add_run_options(app, command->run);
   return [command] { run_voxelize(*command); };
 }

@@ -111,6 +111,7 @@ TEST_F(CliTest, voxelize_counts_and_writes) {
   int64_t points = 0;
   for (const int32_t count : counts.values<int32_t>()) points += count;
   EXPECT_EQ(points, 899);
+  EXPECT_EQ(report.at("origin"), (Json{0, 0, 0}));
   const Json coarse = run_json("voxelize scan.bin --voxel 10,10,0.01");
   EXPECT_GT(coarse.at("rows"), 4);
 }

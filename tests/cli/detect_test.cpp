@@ -71,6 +71,28 @@ TEST_F(DetectTest, takes_scans_of_fewer_columns_and_draws) {
   EXPECT_EQ(file_bytes(files() / "boxes.png"), file_bytes(files() / "again.png"));
 }
 
+TEST_F(DetectTest, centres_are_in_the_coordinates_of_the_file) {
+  PointCloud cloud = read_points(files() / "scan.bin");
+  float* values = cloud.values.mutable_data<float>();
+  for (int64_t row = 0; row < cloud.rows(); ++row) {
+    for (int64_t axis = 0; axis < 2; ++axis) values[row * 4 + axis] += 1;  // from 0 on, as those of a map are read
+  }
+  write_ply(files() / "local.ply", cloud);
+  cloud.origin = {500000, 5400000, 0};
+  write_ply(files() / "map.ply", cloud);
+  const auto local = run_json("detect local.ply --repeat 1"), map = run_json("detect map.ply --repeat 1");
+  EXPECT_EQ(local["origin"], (nlohmann::json{0, 0, 0}));
+  EXPECT_EQ(map["origin"], (nlohmann::json{500000, 5400000, 0}));
+  ASSERT_GT(local["boxes"].size(), 0U);
+  ASSERT_EQ(local["boxes"].size(), map["boxes"].size());
+  for (size_t i = 0; i < local["boxes"].size(); ++i) {
+    for (size_t axis = 0; axis < 3; ++axis) {
+      EXPECT_EQ(map["boxes"][i]["centre"][axis].get<double>(),
+                cloud.origin[axis] + local["boxes"][i]["centre"][axis].get<double>());
+    }
+  }
+}
+
 TEST_F(DetectTest, exports_the_encoder_of_centerpoint) {
   const auto report = run_json("detect five.bin --columns 5 --network centerpoint --bits 4 --export model");
   EXPECT_EQ(report["bits"], 4);

@@ -58,6 +58,7 @@ TEST_F(RunTest, scans_one_result_each_and_again_only_what_is_missing) {
   const NamedTensors results = read_tensors(files() / "out" / "scan.safetensors");
   EXPECT_EQ(results.at("y.features").size(0), results.at("scan.voxel_coords").size(0));
   EXPECT_EQ(results.at("scan.point_row").size(0), 900);
+  EXPECT_EQ(results.at("scan.origin").data<double>()[0], 0);
   std::filesystem::remove(files() / "out" / "second.safetensors");
   summary = run_json("run model scan.bin second.bin --out-dir out --jobs 2");
   EXPECT_EQ(summary["done"], 1);
