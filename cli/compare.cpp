@@ -48,7 +48,7 @@ struct Side {
 
 Side open_side(const CompareCommand& command, size_t side) {
   const std::string& folder = command.folders[side];
-  Model model = Model::load(folder);
+  Model model = load_model(folder);
   Session session = open_session(side_of(command.runs, side));
   NamedTensors inputs = read_model_inputs(session, model, folder, command.inputs, command.columns);
   return {std::move(model), std::move(session), std::move(inputs)};
@@ -60,7 +60,7 @@ Outcome measure(const CompareCommand& command, Side& side) {
                      .weights = side.model.program().plan().weights,
                      .backend = session.backend_kind() == BackendKind::cpu ? "cpu" : "reference",
                      .isa = std::string(session.isa()),
-                     .numerics = std::string(name(session.numerics(activations_of(side.inputs))))};
+                     .numerics = std::string(name(session.numerics(activations_of(side.model))))};
   std::vector<double> times;
   for (int64_t i = 0; i < command.repeat; ++i) {
     session.clear_relations();

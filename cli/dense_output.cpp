@@ -25,23 +25,23 @@ std::optional<Triple> asked_extent(const DenseOptions& options) {
 }  // namespace
 
 void add_dense_options(CLI::App& app, DenseOptions& options) {
-  app.add_option("--dense", options.output, "Sparse output to write as a dense grid, in place of all outputs");
+  CLI::Option* dense =
+      app.add_option("--dense", options.output, "Sparse output to write as a dense grid, in place of all outputs");
   app.add_option("--dense-layout", options.layout,
                  "grid: (batches, C, X, Y, Z); birds_eye: (batches, C * Z, Y, X), as OpenPCDet folds it")
+      ->needs(dense)
       ->check(CLI::IsMember({kGrid, kBirdsEye}))
       ->capture_default_str();
   app.add_option("--extent", options.extent,
                  "Sizes of that grid in steps of the output's stride; one number or x,y,z (default: what the model "
                  "tells)")
+      ->needs(dense)
       ->delimiter(',')
       ->allow_extra_args(false);  // or it would take a SCAN behind it for a second number
 }
 
 void check_dense(const Model& model, const DenseOptions& options) {
-  if (options.output.empty()) {
-    if (options.extent.empty()) return;
-    throw Error(ErrorCode::invalid_argument, "run: --extent is that of a grid; name an output by --dense");
-  }
+  if (options.output.empty()) return;
   const auto& outputs = model.outputs();
   const auto found = std::find_if(outputs.begin(), outputs.end(), [&](const ModelOutput& output) {
     return output.sparse && output.name == options.output;
@@ -51,7 +51,12 @@ void check_dense(const Model& model, const DenseOptions& options) {
                 fmt::format("run: --dense {} is no sparse output of the model; `lattice inspect` lists its outputs",
                             options.output));
   }
-  if (!asked_extent(options) && !found->extent) {
+  const std::optional<Triple> extent = asked_extent(options);
+  if (extent && (extent->x < 1 || extent->y < 1 || extent->z < 1)) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("run: --extent {} must be at least 1 on every axis", to_string(*extent)));
+  }
+  if (!extent && !found->extent) {
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("run: the model does not tell the extent of {}; give it by --extent x,y,z, in steps of the "
                             "output's stride {}",

@@ -102,7 +102,7 @@ class Detector {
         sidecar_(command.model.empty() ? nuscenes() : read_sidecar(command.model)),
         decoding_{.origin = sidecar_.origin, .least_score = command.least_score, .most_boxes = command.most_boxes} {
     if (!command.model.empty()) {
-      model_.emplace(Model::load(command.model));
+      model_.emplace(load_model(command.model));
       scan_.emplace(*model_, sidecar_);
       if (scan_->takes_points()) {
         throw Error(

@@ -90,7 +90,7 @@ Profile profile(const InspectCommand& command, const Model& model) {
   const auto middle = runs.begin() + static_cast<std::ptrdiff_t>(runs.size() / 2);
   std::nth_element(runs.begin(), middle, runs.end(),
                    [](const auto& a, const auto& b) { return total_ms(a) < total_ms(b); });
-  const Numerics numerics = session.numerics(activations_of(inputs));
+  const Numerics numerics = session.numerics(activations_of(model));
   return {std::move(*middle), std::string(session.isa()), std::string(name(numerics)), session.threads()};
 }
 
@@ -228,7 +228,7 @@ void inspect(const InspectCommand& command) {
   if (!command.trace.empty() && command.profile.empty()) {
     throw Error(ErrorCode::invalid_argument, "inspect: --trace shows a run; give --profile SCAN or INPUTS.safetensors");
   }
-  const Model model = Model::load(command.model);
+  const Model model = load_model(command.model);
   const artifact::Plan& plan = model.program().plan();
   Shown shown = {.model = model,
                  .plan = plan,

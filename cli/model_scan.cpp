@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <map>
 
 #include "io/shown_text.h"
@@ -48,6 +49,13 @@ using Place = std::array<int32_t, 4>;
 Place place_at(const Tensor& coords, int64_t row) {
   const int32_t* at = coords.data<int32_t>() + row * 4;
   return {at[0], at[1], at[2], at[3]};
+}
+
+std::vector<int32_t> classes_of_rows(const Tensor& output) {
+  const Tensor scores = output.to(DType::f32);
+  std::vector<int32_t> classes;
+  for (int64_t row = 0; row < scores.size(0); ++row) classes.push_back(largest_channel(scores, row));
+  return classes;
 }
 
 }  // namespace
@@ -139,24 +147,43 @@ NamedTensors ModelScan::run(Session& session, const PointCloud& cloud) const {
   return results;
 }
 
+bool ModelScan::may_tell_classes(const ModelOutput& output) const {
+  if (takes_points_) return !output.sparse && output.shape.size() == 2;
+  // A row of a coarser lattice is that of the one voxel in its corner, not of those that it covers.
+  return output.sparse && output.stride == Triple(1);
+}
+
+void ModelScan::check_point_classes() const {
+  const std::vector<ModelOutput>& outputs = model_.outputs();
+  if (std::any_of(outputs.begin(), outputs.end(), [&](const auto& output) { return may_tell_classes(output); })) return;
+  std::string coarse;
+  for (const ModelOutput& output : outputs) {
+    if (output.sparse && !takes_points_)
+      coarse += fmt::format("; {} has stride {}", output.name, to_string(output.stride));
+  }
+  throw Error(ErrorCode::unsupported,
+              fmt::format("run: no output has a row for each {}, so that points have no class{}; take --format "
+                          "safetensors",
+                          takes_points_ ? "point" : "voxel", coarse));
+}
+
 std::vector<int32_t> ModelScan::point_classes(const NamedTensors& results, const PointCloud& cloud) const {
-  std::vector<int32_t> classes(static_cast<size_t>(cloud.rows()), -1);
   for (const ModelOutput& output : model_.outputs()) {
-    if (!output.sparse && takes_points_ && results.at(output.name).rank() == 2 &&
-        results.at(output.name).size(0) == cloud.rows() && results.at(output.name).size(1) > 0) {
-      const Tensor scores = results.at(output.name).to(DType::f32);
-      for (int64_t row = 0; row < cloud.rows(); ++row) {
-        classes[static_cast<size_t>(row)] = largest_channel(scores, row);
-      }
-      return classes;
+    if (!may_tell_classes(output)) continue;
+    if (takes_points_) {
+      const Tensor& scores = results.at(output.name);
+      if (scores.size(0) == cloud.rows() && scores.size(1) > 0) return classes_of_rows(scores);
+      continue;
     }
-    if (!output.sparse || takes_points_) continue;
     const Tensor& coords = results.at(output.name + ".coords");
-    const Tensor scores = results.at(output.name + ".features").to(DType::f32);
+    const std::vector<int32_t> found_classes = classes_of_rows(results.at(output.name + ".features"));
     std::map<Place, int32_t> class_at;
-    for (int64_t row = 0; row < coords.size(0); ++row) class_at[place_at(coords, row)] = largest_channel(scores, row);
+    for (int64_t row = 0; row < coords.size(0); ++row) {
+      class_at[place_at(coords, row)] = found_classes[static_cast<size_t>(row)];
+    }
     const Tensor& voxels = results.at(kVoxelPlaces);
     const auto rows = results.at(kPointRow).values<int32_t>();
+    std::vector<int32_t> classes(static_cast<size_t>(cloud.rows()), -1);
     for (size_t point = 0; point < rows.size(); ++point) {
       if (rows[point] < 0) continue;
       const auto found = class_at.find(place_at(voxels, rows[point]));
@@ -165,8 +192,19 @@ std::vector<int32_t> ModelScan::point_classes(const NamedTensors& results, const
     return classes;
   }
   throw Error(ErrorCode::unsupported,
-              "run: no output has a row for each point or voxel, so that points have no class; take --format "
-              "safetensors");
+              fmt::format("run: no output has a row for each of the {} points, so that they have no class; take "
+                          "--format safetensors",
+                          cloud.rows()));
+}
+
+Model load_model(const std::string& folder) {
+  try {
+    return Model::load(folder);
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    if (!message.starts_with("graph.mlir")) throw;
+    throw Error(error.code(), (std::filesystem::path(folder) / message).string());
+  }
 }
 
 NamedTensors tensors_of(const std::string& path) {
@@ -185,9 +223,9 @@ NamedTensors read_model_inputs(Session& session, const Model& model, const std::
   return tensors_of(path);
 }
 
-DType activations_of(const NamedTensors& inputs) {
-  for (const auto& [name, tensor] : inputs) {
-    if (tensor.dtype() == DType::f16 || tensor.dtype() == DType::bf16) return tensor.dtype();
+DType activations_of(const Model& model) {
+  for (const ModelInput& input : model.inputs()) {
+    if (input.dtype == DType::f16 || input.dtype == DType::bf16) return input.dtype;
   }
   return DType::f32;
 }

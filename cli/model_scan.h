@@ -33,11 +33,14 @@ class ModelScan {
   NamedTensors run(Session& session, const PointCloud& cloud) const;
 
   /// The class of each point of the cloud, -1 for none: the largest channel of the first output that has a row for
-  /// each point or a coordinate for each voxel. Throws unsupported where there is no such output.
+  /// each point, or that lies on the voxels' own lattice. Throws unsupported where there is no such output.
   std::vector<int32_t> point_classes(const NamedTensors& results, const PointCloud& cloud) const;
+  /// Throws unsupported where no results of the model can have such an output.
+  void check_point_classes() const;
 
  private:
   Tensor features_of(const PointCloud& cloud) const;
+  bool may_tell_classes(const ModelOutput& output) const;
 
   const Model& model_;
   const ScanSidecar& sidecar_;
@@ -45,6 +48,9 @@ class ModelScan {
   std::string prefix_;    // of the voxels' inputs
   int64_t channels_ = 0;  // of the features
 };
+
+/// Model::load, whose messages name a graph by its folder too.
+Model load_model(const std::string& folder);
 
 /// Every tensor of a .safetensors file, in memory.
 NamedTensors tensors_of(const std::string& path);
@@ -54,6 +60,6 @@ NamedTensors read_model_inputs(Session& session, const Model& model, const std::
                                std::optional<int64_t> columns);
 
 /// The type of a model's activations, as its inputs tell: points are float32 beside any, so 16 bits go first.
-DType activations_of(const NamedTensors& inputs);
+DType activations_of(const Model& model);
 
 }  // namespace lattice::cli

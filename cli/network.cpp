@@ -17,6 +17,8 @@
 #include "lattice/quantized_weight.h"
 #include "lattice/safetensors.h"
 #include "measure.h"
+#include "model_scan.h"
+#include "model_steps.h"
 #include "progress.h"
 #include "run_options.h"
 #include "scan_input.h"
@@ -75,7 +77,7 @@ class NetworkBench {
  public:
   NetworkBench(const NetworkCommand& command, const PointCloud& cloud)
       : command_(command), session_(open_session(command.run)), shared_(voxelized(cloud)), network_(seeded()) {
-    if (!command.model.empty()) model_ = Model::load(command.model);
+    if (!command.model.empty()) model_ = load_model(command.model);
     const auto levels = MinkUNet18::relate(session_, shared_.input.tensor.support());
     for (const auto& level : levels) shared_.levels.push_back(level.support->rows());
     shared_.gflop = network_.gflop(levels);

@@ -23,7 +23,7 @@ struct RunCommand {
 };
 
 void run_on_tensors(const RunCommand& command) {
-  const Model model = Model::load(command.model);
+  const Model model = load_model(command.model);
   const DenseOptions& dense = command.batch.dense;
   check_dense(model, dense);
   Session session = open_session(command.run);
@@ -34,9 +34,12 @@ void run_on_tensors(const RunCommand& command) {
   write_tensors(command.output, results);
   if (command.run.json) {
     Json shapes = Json::object();
-    for (const auto& [name, tensor] : results) shapes[name] = tensor.shape();
-    return print_json(
-        {{"outputs", shapes}, {"run_ms", run_ms}, {"isa", session.isa()}, {"threads", session.threads()}});
+    for (const auto& [output, tensor] : results) shapes[output] = tensor.shape();
+    return print_json({{"outputs", shapes},
+                       {"run_ms", run_ms},
+                       {"isa", session.isa()},
+                       {"numerics", name(session.numerics(activations_of(model)))},
+                       {"threads", session.threads()}});
   }
   for (const auto& [name, tensor] : results) {
     fmt::print("{:<24}{:<6}{}\n", name, lattice::name(tensor.dtype()), to_string(tensor.shape()));
@@ -52,7 +55,11 @@ void print_summary(const RunCommand& command, const BatchSummary& summary) {
                        {"done", summary.done},
                        {"skipped", summary.skipped},
                        {"failed", failed},
-                       {"seconds", summary.seconds}});
+                       {"seconds", summary.seconds},
+                       {"isa", summary.isa},
+                       {"numerics", name(summary.numerics)},
+                       {"threads", summary.threads},
+                       {"jobs", summary.jobs}});
   }
   for (const auto& [scan, reason] : summary.failed) fmt::print("failed: {}: {}\n", scan, reason);
   fmt::print("{} scans: {} done, {} there already, {} failed; {:.2f} s\n", command.batch.scans.size(), summary.done,
@@ -60,7 +67,7 @@ void print_summary(const RunCommand& command, const BatchSummary& summary) {
 }
 
 void run_on_scans(const RunCommand& command) {
-  const Model model = Model::load(command.model);
+  const Model model = load_model(command.model);
   const ScanSidecar sidecar = read_sidecar(command.model);
   const BatchSummary summary = run_scans(model, sidecar, command.batch, command.run);
   print_summary(command, summary);
@@ -100,8 +107,7 @@ Action add_run(CLI::App& app) {
       ->capture_default_str();
   add_dense_options(app, batch.dense);
   app.add_option("--columns", batch.columns, "float32 values a row of a .bin file (default: 4; .pcd.bin: 5)");
-  app.add_option("--jobs", batch.jobs, "Scans at a time; 0: as many as threads")
-      ->check(CLI::NonNegativeNumber)
+  app.add_option("--jobs", batch.jobs, "Scans at a time, at most as many as threads; 0: as many")
       ->capture_default_str();
   app.add_flag("--overwrite", batch.overwrite, "Write results anew that are there already");
   add_run_options(app, command->run);

@@ -9,6 +9,7 @@
 #include <new>
 #include <thread>
 
+#include "io/point_formats.h"
 #include "lattice/error.h"
 #include "lattice/point_file.h"
 #include "measure.h"
@@ -54,9 +55,14 @@ std::vector<Rgb> colours_of(const ScanSidecar& sidecar, const std::vector<int32_
   return colours;
 }
 
+/// Whether results of a format are tensors; of others they are classes of points.
+bool holds_tensors(const std::string& format) {
+  return format == "safetensors" || format == "npy";
+}
+
 void write_result(const ModelScan& scan, const ScanSidecar& sidecar, const PointCloud& cloud,
                   const NamedTensors& results, const std::string& format, const fs::path& path) {
-  if (format == "safetensors" || format == "npy") return write_tensors(path, results);
+  if (holds_tensors(format)) return write_tensors(path, results);
   const std::vector<int32_t> classes = scan.point_classes(results, cloud);
   std::vector<uint32_t> labels;
   for (const int32_t id : classes) labels.push_back(id < 0 ? kNoClass : static_cast<uint32_t>(id));
@@ -73,11 +79,20 @@ void check_grid(const Model& model, const ScanBatch& batch) {
   if (batch.format == "npy" && !has_grid) {
     throw Error(ErrorCode::invalid_argument, "run: --format npy holds one grid; name its output by --dense");
   }
-  if (has_grid && batch.format != "npy" && batch.format != "safetensors") {
+  if (has_grid && !holds_tensors(batch.format)) {
     throw Error(
         ErrorCode::invalid_argument,
         fmt::format("run: --format {} shows classes of points; --dense goes with safetensors or npy", batch.format));
   }
+}
+
+/// What would else be told of each scan.
+void check_numbers(const ScanBatch& batch) {
+  if (batch.jobs < 0) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("--jobs {} must be at least 0; 0 takes as many as there are threads", batch.jobs));
+  }
+  if (batch.columns) check_raw_columns("run: --columns", *batch.columns);
 }
 
 /// The scans of one batch, handed out to workers.
@@ -89,7 +104,9 @@ class Batch {
         sidecar_(sidecar),
         batch_(batch),
         paths_(result_paths(batch)),
-        reasons_(batch.scans.size()) {}
+        reasons_(batch.scans.size()) {
+    if (!holds_tensors(batch.format)) scan_.check_point_classes();
+  }
 
   /// One worker: takes scans until none is left.
   void work(Session& session) {
@@ -110,7 +127,7 @@ class Batch {
   }
 
   BatchSummary summary() const {
-    BatchSummary summary{.skipped = skipped_, .failed = {}};
+    BatchSummary summary{.skipped = skipped_, .failed = {}, .isa = {}};
     for (size_t i = 0; i < reasons_.size(); ++i) {
       if (!reasons_[i].empty()) summary.failed.push_back({batch_.scans[i], reasons_[i]});
     }
@@ -123,11 +140,16 @@ class Batch {
   /// False where the result is there already.
   bool run_one(Session& session, size_t i) const {
     std::error_code error;
-    const bool is_there = fs::exists(paths_[i], error);
-    if (error) {
+    const fs::file_status status = fs::status(paths_[i], error);
+    if (!fs::status_known(status)) {
       throw Error(ErrorCode::io, fmt::format("run: cannot look for {}: {}", paths_[i].string(), error.message()));
     }
-    if (is_there && !batch_.overwrite) return false;
+    if (fs::exists(status) && !fs::is_regular_file(status)) {
+      throw Error(ErrorCode::io,
+                  fmt::format("run: {} is there, but is no regular file; remove it, or name another --out-dir",
+                              paths_[i].string()));
+    }
+    if (fs::exists(status) && !batch_.overwrite) return false;
     const PointCloud cloud = read_points(batch_.scans[i], {.columns = batch_.columns, .format = {}});
     NamedTensors results = scan_.run(session, cloud);
     if (!batch_.dense.output.empty()) results = dense_output(model_, results, batch_.dense, 1);
@@ -152,6 +174,7 @@ class Batch {
 
 BatchSummary run_scans(const Model& model, const ScanSidecar& sidecar, const ScanBatch& batch,
                        const RunOptions& options) {
+  check_numbers(batch);
   check_grid(model, batch);
   Batch scans(model, sidecar, batch);
   std::error_code error;
@@ -159,7 +182,8 @@ BatchSummary run_scans(const Model& model, const ScanSidecar& sidecar, const Sca
   if (error) throw Error(ErrorCode::io, fmt::format("run: cannot make {}: {}", batch.out_dir, error.message()));
   SessionOptions session = {.backend = BackendKind::cpu, .threads = options.threads, .numerics = options.numerics};
   const int threads = Session(session).threads();  // checked, and resolved where it is 0
-  const int jobs = std::clamp(batch.jobs == 0 ? threads : batch.jobs, 1, static_cast<int>(batch.scans.size()));
+  const int most_jobs = static_cast<int>(std::min(static_cast<size_t>(threads), batch.scans.size()));
+  const int jobs = batch.jobs == 0 ? most_jobs : std::min(batch.jobs, most_jobs);
   session.threads = std::max(1, threads / jobs);
   std::vector<Session> sessions;  // made here: what that throws would end a worker's thread, and the process
   for (int job = 0; job < jobs; ++job) sessions.emplace_back(session);
@@ -172,6 +196,10 @@ BatchSummary run_scans(const Model& model, const ScanSidecar& sidecar, const Sca
   });
   BatchSummary summary = scans.summary();
   summary.seconds = milliseconds / 1000;
+  summary.isa = sessions.front().isa();
+  summary.numerics = sessions.front().numerics(activations_of(model));
+  summary.threads = threads;
+  summary.jobs = jobs;
   return summary;
 }
 

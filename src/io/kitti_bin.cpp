@@ -27,12 +27,15 @@ bool is_of_nuscenes(const std::string& path) {
 
 }  // namespace
 
+void check_raw_columns(std::string_view heading, int64_t columns) {
+  if (columns < 3 || columns > kMaxFields) {
+    fail(ErrorCode::invalid_argument, "{}: {} columns; a raw file has from 3 to {}", heading, columns, kMaxFields);
+  }
+}
+
 PointCloud read_raw_rows(const ScanFile& file, const PointReadOptions& options) {
   const int64_t columns = options.columns.value_or(is_of_nuscenes(file.path) ? 5 : 4);
-  if (columns < 3 || columns > kMaxFields) {
-    fail(ErrorCode::invalid_argument, "read_points: {}: {} columns; a raw file has from 3 to {}", file.path, columns,
-         kMaxFields);
-  }
+  check_raw_columns("read_points: " + file.path, columns);
   const size_t row_bytes = static_cast<size_t>(columns) * sizeof(float);
   if (file.bytes.size() % row_bytes != 0) {
     file.corrupt("{} bytes are no whole number of rows of {} float32; give the file's number of columns",

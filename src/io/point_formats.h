@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +23,9 @@ struct ScanFile {
     fail(ErrorCode::corrupt_file, "read_points: {}: {}", path, fmt::format(format, std::forward<Args>(args)...));
   }
 };
+
+/// Throws invalid_argument, its message after `heading`, where no raw file has so many columns.
+void check_raw_columns(std::string_view heading, int64_t columns);
 
 /// One reader a format; point_file.cpp registers them.
 PointCloud read_raw_rows(const ScanFile& file, const PointReadOptions& options);

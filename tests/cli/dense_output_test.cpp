@@ -98,8 +98,10 @@ TEST_F(DenseOutputTest, refuses_before_it_runs) {
   expect_failure(2, in + "--dense open --extent 1,2", "--extent takes one number or three, not 2");
   expect_failure(2, in + "--dense y --extent 2", "row 1 at (0, 2, 1, 1) lies outside");
   expect_failure(2, in + "--dense y --extent 0", "must be at least 1");
+  expect_failure(2, "run model scan.bin --out-dir out --dense y --extent 0", "--extent (0, 0, 0) must be at least 1");
+  expect_failure(2, in + "--dense-layout birds_eye", "--dense-layout requires --dense");
   expect_failure(2, in + "--dense y --dense-layout flat", "--dense-layout");
-  expect_failure(2, in + "--extent 3", "name an output by --dense");
+  expect_failure(2, in + "--extent 3", "--extent requires --dense");
   expect_failure(2, in, "would hold one tensor, and there are 6; name one by --dense");
   expect_failure(2, "run model scan.bin --out-dir out --format npy", "name its output by --dense");
   expect_failure(2, "run model scan.bin --out-dir out --format png --dense y", "--dense goes with safetensors or npy");

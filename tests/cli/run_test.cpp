@@ -3,6 +3,7 @@
 
 #include "artifact/conformance.h"
 #include "cli/model_fixture.h"
+#include "lattice/model_builder.h"
 #include "lattice/point_file.h"
 
 namespace lattice {
@@ -47,7 +48,7 @@ TEST_F(RunTest, wrong_inputs_leave_no_output) {
   write("bad", "not tensors");
   expect_failure(4, "run model --inputs bad --output out", "safetensors");
   write("model/graph.mlir", "module {");
-  expect_failure(4, "run model --inputs in --output out", "graph.mlir:1:");
+  expect_failure(4, "run model --inputs in --output out", "model/graph.mlir:1:");
   EXPECT_FALSE(std::filesystem::exists(files() / "out"));
 }
 
@@ -64,6 +65,47 @@ TEST_F(RunTest, scans_one_result_each_and_again_only_what_is_missing) {
   EXPECT_EQ(summary["done"], 1);
   EXPECT_EQ(summary["skipped"], 1);
   EXPECT_EQ(run_json("run model scan.bin second.bin --out-dir out --overwrite")["done"], 2);
+}
+
+TEST_F(RunTest, tells_what_ran_and_takes_no_more_jobs_than_threads) {
+  const auto summary = run_json("run model scan.bin second.bin --out-dir out --jobs 2 --threads 1 --numerics float32");
+  EXPECT_EQ(summary["jobs"], 1);
+  EXPECT_EQ(summary["threads"], 1);
+  EXPECT_EQ(summary["numerics"], "float32");
+  EXPECT_EQ(summary["isa"], run_json("info")["isa"]);
+  const auto report = run_json("run model --inputs line.safetensors --output y.safetensors --numerics int8");
+  EXPECT_EQ(report["numerics"], "int8");
+}
+
+TEST_F(RunTest, what_no_scan_can_have_is_refused_before_the_first) {
+  expect_failure(2, "run model scan.bin --out-dir out --columns 2", "--columns: 2 columns; a raw file has from 3");
+  expect_failure(2, "run model scan.bin --out-dir out --jobs -1", "--jobs -1 must be at least 0");
+  EXPECT_FALSE(std::filesystem::exists(files() / "out"));
+}
+
+TEST_F(RunTest, classes_come_from_the_lattice_of_the_voxels) {
+  const auto write_model = [&](const std::string& name, bool coarse, bool fine) {
+    ModelBuilder builder;
+    const auto x = builder.sparse_input("x", 4);
+    const ConvGeometry halves({.kernel_size = 2, .stride = 2});
+    if (coarse) builder.output("coarse", builder.pool(PoolMode::max, halves, x));
+    if (fine) builder.output("fine", x);
+    builder.save(files() / name);
+    write(name + "/scan.json", R"({"voxel_size": 0.2})");
+  };
+  write_model("coarse", true, false);
+  write_model("fine", false, true);
+  write_model("both", true, true);
+  for (const char* format : {"label", "ply", "png"}) {
+    expect_failure(5, fmt::format("run coarse scan.bin --out-dir out --format {}", format),
+                   "coarse has stride (2, 2, 2); take --format safetensors");
+  }
+  EXPECT_FALSE(std::filesystem::exists(files() / "out"));
+  EXPECT_EQ(run_json("run fine scan.bin --out-dir fine_out --format label")["done"], 1);
+  EXPECT_EQ(run_json("run both scan.bin --out-dir both_out --format label")["done"], 1);
+  const auto labels = read_labels(files() / "both_out" / "scan.label");
+  EXPECT_EQ(labels, read_labels(files() / "fine_out" / "scan.label"));
+  EXPECT_GT(*std::max_element(labels.begin(), labels.end()), 0U);
 }
 
 TEST_F(RunTest, labels_ply_and_pictures) {
@@ -91,6 +133,11 @@ TEST_F(RunTest, a_bad_scan_is_skipped_and_told) {
   const Outcome unnamed = run("run model " + longest + " scan.bin --out-dir out --overwrite --jobs 2");
   EXPECT_EQ(unnamed.code, 7) << unnamed.err;
   EXPECT_THAT(unnamed.err, HasSubstr("1 of 2 scans failed"));
+  // A folder where a result belongs is no result.
+  std::filesystem::create_directories(files() / "out" / "second.ply");
+  const Outcome blocked = run("run model scan.bin second.bin --out-dir out --format ply");
+  EXPECT_EQ(blocked.code, 7) << blocked.err;
+  EXPECT_THAT(blocked.err, HasSubstr("out/second.ply is there, but is no regular file"));
   std::filesystem::create_directory(files() / "a");
   write_scan("a/scan.bin");
   expect_failure(2, "run model scan.bin a/scan.bin --out-dir out", "would both be written");
