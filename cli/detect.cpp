@@ -12,6 +12,7 @@
 #include "lattice/safetensors.h"
 #include "measure.h"
 #include "model_scan.h"
+#include "model_steps.h"
 #include "progress.h"
 #include "run_options.h"
 #include "scan_input.h"
@@ -99,6 +100,7 @@ class Detector {
  public:
   Detector(Session& session, const DetectCommand& command, const PointCloud& cloud)
       : session_(session),
+        bits_(command.bits),
         sidecar_(command.model.empty() ? nuscenes() : read_sidecar(command.model)),
         decoding_{.origin = sidecar_.origin, .least_score = command.least_score, .most_boxes = command.most_boxes} {
     if (!command.model.empty()) {
@@ -134,6 +136,9 @@ class Detector {
     return network_->detect(session_, {renewed(x_->support()), x_->features()}, decoding_);
   }
 
+  /// Those of a weight of the network; of a model the mean of all that it stores.
+  Json bits() const { return model_ ? Json(bits_a_weight(model_->program().plan().weights)) : Json(bits_); }
+
   std::string name_of(const Box& box) const {
     const auto label = static_cast<size_t>(box.label);
     return label < sidecar_.classes.size() ? sidecar_.classes[label] : std::to_string(label);
@@ -146,6 +151,7 @@ class Detector {
 
  private:
   Session& session_;
+  int64_t bits_;
   ScanSidecar sidecar_;
   BoxDecoding decoding_;
   std::optional<Model> model_;
@@ -178,7 +184,7 @@ const char* source_of_weights(const DetectCommand& command) {
   return command.weights.empty() ? "seeded" : "file";
 }
 
-Json summary_of(const DetectCommand& command, const PointCloud& cloud, const Voxels& voxels) {
+Json summary_of(const DetectCommand& command, const PointCloud& cloud, const Voxels& voxels, const Json& bits) {
   return {{"points", cloud.rows()},
           {"origin", cloud.origin},
           {"rows", voxels.tensor.rows()},
@@ -186,7 +192,7 @@ Json summary_of(const DetectCommand& command, const PointCloud& cloud, const Vox
           {"beyond_points", voxels.beyond_points},
           {"beyond_voxels", voxels.beyond_voxels},
           {"dropped", voxels.dropped},
-          {"bits", command.bits},
+          {"bits", bits},
           {"weights", source_of_weights(command)}};
 }
 
@@ -214,7 +220,7 @@ void detect_boxes(const DetectCommand& command, Session& session, const PointClo
   progress.clear();
   if (!command.picture.empty()) write_png(command.picture, draw_top_view(cloud, boxes, detector.shown_range()));
   if (command.run.json) {
-    Json json = summary_of(command, cloud, detector.voxels());
+    Json json = summary_of(command, cloud, detector.voxels(), detector.bits());
     json["detect_ms"] = median(times);
     json["isa"] = session.isa();
     json["numerics"] = name(session.numerics());
@@ -240,6 +246,9 @@ void export_encoder(const DetectCommand& command, Session& session, const PointC
                 "--network centerpoint is an encoder without boxes, to be exported; give --export, and run it by "
                 "`lattice run`");
   }
+  if (!command.picture.empty()) {
+    throw Error(ErrorCode::invalid_argument, "--network centerpoint has no boxes to draw; leave out --picture");
+  }
   ScanSidecar sidecar = nuscenes();
   sidecar.classes.clear();
   const Voxels voxels =
@@ -247,13 +256,14 @@ void export_encoder(const DetectCommand& command, Session& session, const PointC
   const SparseTensor x = in_network_extent(voxels);
   const auto network = open_network<CenterPointEncoder>(session, command, x);
   export_network(command, network, *x.extent(), sidecar);
-  if (command.run.json) return print_json(summary_of(command, cloud, voxels));
+  if (command.run.json) return print_json(summary_of(command, cloud, voxels, command.bits));
   fmt::print("CenterPoint's encoder with {} weights, {} bits: {} points, {} voxels\nwrote {}\n",
              source_of_weights(command), command.bits, cloud.rows(), x.rows(), command.exported);
 }
 
 void run_detect(const DetectCommand& command) {
   check_repeat(command.repeat);
+  check_files_differ({command.scan.path, command.picture});
   Session session = open_session(command.run);
   const PointCloud cloud = with_channels(read_scan(command.scan));
   if (command.network == kCenterPoint) return export_encoder(command, session, cloud);
@@ -275,8 +285,8 @@ Action add_detect(CLI::App& app) {
   CLI::Option* bits = app.add_option("--bits", command->bits, "Bits a weight; 32: floating")
                           ->check(CLI::IsMember({32, 8, 4}))
                           ->capture_default_str();
-  app.add_option("--group", command->group, "Input channels a scale: 32, 64 or 128");
-  app.add_option("--seed", command->seed, "Seed of the weights")->capture_default_str();
+  CLI::Option* group = app.add_option("--group", command->group, "Input channels a scale: 32, 64 or 128");
+  CLI::Option* seed = app.add_option("--seed", command->seed, "Seed of the weights")->capture_default_str();
   app.add_option("--repeat", command->repeat, "Measurements, whose median is shown")->capture_default_str();
   app.add_option("--score", command->least_score, "Least score of a box")->capture_default_str();
   app.add_option("--boxes", command->most_boxes, "Most boxes")->capture_default_str();
@@ -286,7 +296,7 @@ Action add_detect(CLI::App& app) {
       "Folder to write the network to, as an artifact, with the scan.json that `lattice run` voxelizes by");
   app.add_option("--model", command->model,
                  "Folder of an artifact to run in place of the network, such as --export writes")
-      ->excludes(weights, bits, exported);
+      ->excludes(weights, bits, group, seed, exported);
   add_run_options(app, command->run);
   return [command] { run_detect(*command); };
 }

@@ -94,11 +94,6 @@ Profile profile(const InspectCommand& command, const Model& model) {
   return {std::move(*middle), std::string(session.isa()), std::string(name(numerics)), session.threads()};
 }
 
-double bits_a_weight(const artifact::WeightSize& weights) {
-  if (weights.parameters == 0) return 0;
-  return 8 * static_cast<double>(weights.bytes) / static_cast<double>(weights.parameters);
-}
-
 /// null for an axis on which the whole scan is seen.
 Json json_of(const artifact::ReceptiveField& field) {
   Json json = Json::array();

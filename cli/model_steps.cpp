@@ -83,6 +83,11 @@ std::string step_name(const Step& step) {
   return name;
 }
 
+double bits_a_weight(const artifact::WeightSize& weights) {
+  if (weights.parameters == 0) return 0;
+  return 8 * static_cast<double>(weights.bytes) / static_cast<double>(weights.parameters);
+}
+
 const std::string& value_name(const artifact::Graph& graph, const Step& step) {
   const artifact::Operation& last = step.fused.empty() ? *step.operation : *step.fused.back();
   return graph.values[static_cast<size_t>(last.results.front())].name;

@@ -13,6 +13,9 @@ namespace lattice::cli {
 /// "subm_conv3d + batch_norm + activation": the operations that run as one step.
 std::string step_name(const artifact::Step& step);
 
+/// The mean over all parameters as stored, scales and biases of packed weights included; 0 where there are none.
+double bits_a_weight(const artifact::WeightSize& weights);
+
 /// The SSA name, without %, of the value that a step leaves.
 const std::string& value_name(const artifact::Graph& graph, const artifact::Step& step);
 

@@ -23,6 +23,7 @@
 #include "run_options.h"
 #include "scan_input.h"
 #include "scan_picture.h"
+#include "scan_sidecar.h"
 
 namespace lattice::cli {
 namespace {
@@ -43,7 +44,9 @@ struct NetworkCommand {
 
 /// What a run at one precision has given.
 struct NetworkResult {
-  int64_t bits = 0, weight_bytes = 0;
+  std::string precision;
+  Json bits;  // of a model the mean of all that it stores
+  int64_t weight_bytes = 0;
   double relations_ms = 0, network_ms = 0;
   std::optional<double> relative_error;
   Tensor logits;
@@ -91,16 +94,27 @@ class NetworkBench {
   NetworkResult measure(int64_t bits, bool beside_others) {
     const MinkUNet18 network = bits == kFloatBits ? network_ : network_.quantized(bits, command_.group);
     const SparseTensor& x = shared_.input.tensor;
-    NetworkResult result{.bits = bits, .weight_bytes = network.weight_bytes(), .relative_error = {}, .logits = {}};
+    NetworkResult result{.precision = precision_name(bits),
+                         .bits = bits,
+                         .weight_bytes = network.weight_bytes(),
+                         .relative_error = {},
+                         .logits = {}};
+    if (model_) {
+      const artifact::WeightSize& weights = model_->program().plan().weights;
+      const double mean = bits_a_weight(weights);
+      result.precision = fmt::format("{:.2f} bits", mean);
+      result.bits = mean;
+      result.weight_bytes = weights.bytes;
+    }
     if (!command_.exported.empty()) network.exported().save(command_.exported);
     const auto infer = [&](const SparseTensor& input) {
       return model_ ? logits_of_model(input) : network(session_, input).features();
     };
-    progress_.show(precision_name(bits) + ": warm-up");
+    progress_.show(result.precision + ": warm-up");
     result.logits = infer(x);
     std::vector<double> relation_times, network_times;
     for (int64_t i = 0; i < command_.repeat; ++i) {
-      progress_.show(fmt::format("{}: run {} of {}", precision_name(bits), i + 1, command_.repeat));
+      progress_.show(fmt::format("{}: run {} of {}", result.precision, i + 1, command_.repeat));
       const Support support = renewed(x.support());
       relation_times.push_back(time_ms([&] { MinkUNet18::relate(session_, support); }));
       const SparseTensor input(renewed(x.support()), x.features());
@@ -208,8 +222,8 @@ void print_head(const NetworkCommand& command, const NetworkBench& bench, int64_
 
 void print_row(const Shared& shared, const NetworkResult& result) {
   const std::string error = result.relative_error ? fmt::format("{:.3g}", *result.relative_error) : "-";
-  fmt::print("{:<10}{:>13.2f}{:>14.2f}{:>15.2f}{:>13.1f}{:>17}\n", precision_name(result.bits),
-             mebibytes(result.weight_bytes), shared.voxelize_ms, result.relations_ms, result.network_ms, error);
+  fmt::print("{:<10}{:>13.2f}{:>14.2f}{:>15.2f}{:>13.1f}{:>17}\n", result.precision, mebibytes(result.weight_bytes),
+             shared.voxelize_ms, result.relations_ms, result.network_ms, error);
 }
 
 /// The class of the largest logit of each point's voxel, -1 for a dropped point.
@@ -226,7 +240,7 @@ std::map<std::string, std::string> origin_of_logits(const NetworkCommand& comman
   return {{"network", "MinkUNet18"},
           {"weights", "seeded"},
           {"seed", std::to_string(command.seed)},
-          {"bits", std::to_string(result.bits)}};
+          {"bits", result.bits.dump()}};
 }
 
 void write_files(const NetworkCommand& command, const PointCloud& cloud, const NetworkInput& input,
@@ -258,9 +272,11 @@ void run_network(const NetworkCommand& command) {
   check_repeat(command.repeat);
   const std::vector<int64_t> all_bits = precisions(command.bits);
   check_packing(command, all_bits);
-  if (all_bits.size() > 1 && !(command.model.empty() && command.exported.empty())) {
-    throw Error(ErrorCode::invalid_argument, "--model and --export take one precision; give --bits one number");
+  if (all_bits.size() > 1 && !command.exported.empty()) {
+    throw Error(ErrorCode::invalid_argument, "--export takes one precision; give --bits one number");
   }
+  check_no_sidecar(command.exported);
+  check_files_differ({command.scan.path, command.output, command.picture, command.ply});
   const PointCloud cloud = read_scan(command.scan);
   NetworkBench bench(command, cloud);
   if (!command.run.json) print_head(command, bench, cloud.rows());
@@ -279,7 +295,7 @@ void run_network(const NetworkCommand& command) {
   const bool alone = all_bits.size() == 1 && all_bits[0] == kFloatBits && command.model.empty();
   fmt::print("\nrelative error: of the logits, L2, against {}\n", alone ? "the float64 reference" : "float32");
   for (const std::string* path : {&command.output, &command.picture, &command.ply}) {
-    if (!path->empty()) fmt::print("wrote {} ({})\n", *path, precision_name(result.bits));
+    if (!path->empty()) fmt::print("wrote {} ({})\n", *path, result.precision);
   }
 }
 
@@ -288,15 +304,17 @@ void run_network(const NetworkCommand& command) {
 Action add_network(CLI::App& app) {
   auto command = std::make_shared<NetworkCommand>();
   add_scan_options(app, command->scan);
-  app.add_option("--bits", command->bits,
-                 "Bits a weight: 32 (floating), 8, 4, several as 32,8,4, or all. With several, --json prints an array, "
-                 "float32 is what the others are compared with, and files show the last")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->check(CLI::IsMember({"32", "8", "4", "all"}))
-      ->capture_default_str();
-  app.add_option("--group", command->group,
-                 "Input channels a scale: 32, 64 or 128 (default: 64, below 64 channels 32)");
+  CLI::Option* bits =
+      app.add_option(
+             "--bits", command->bits,
+             "Bits a weight: 32 (floating), 8, 4, several as 32,8,4, or all. With several, --json prints an array, "
+             "float32 is what the others are compared with, and files show the last")
+          ->delimiter(',')
+          ->allow_extra_args(false)
+          ->check(CLI::IsMember({"32", "8", "4", "all"}))
+          ->capture_default_str();
+  CLI::Option* group = app.add_option("--group", command->group,
+                                      "Input channels a scale: 32, 64 or 128 (default: 64, below 64 channels 32)");
   app.add_option("--seed", command->seed, "Seed of the weights")->capture_default_str();
   app.add_option("--repeat", command->repeat, "Measurements, whose medians are shown")->capture_default_str();
   app.add_flag("--no-error", command->no_error,
@@ -310,7 +328,7 @@ Action add_network(CLI::App& app) {
   app.add_option("--model", command->model,
                  "Folder of an artifact to run in place of the network, such as --export writes; relative_error then "
                  "compares it with the seeded network")
-      ->excludes(exported);
+      ->excludes(bits, group, exported);
   add_run_options(app, command->run);
   return [command] { run_network(*command); };
 }

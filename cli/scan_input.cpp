@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <filesystem>
 #include <limits>
 #include <span>
 
@@ -78,6 +79,21 @@ void add_scan_options(CLI::App& app, ScanOptions& options, ScanVoxels voxels) {
       ->delimiter(',')
       ->allow_extra_args(false)  // or it would take a SCAN behind it for a second number
       ->capture_default_str();
+}
+
+void check_files_differ(const std::vector<std::string>& paths) {
+  namespace fs = std::filesystem;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      std::error_code ignored;  // of what is not there
+      const bool same = fs::path(paths[i]).lexically_normal() == fs::path(paths[j]).lexically_normal() ||
+                        fs::equivalent(paths[i], paths[j], ignored);
+      if (paths[i].empty() || !same) continue;
+      throw Error(
+          ErrorCode::invalid_argument,
+          fmt::format("{} is named for two files, of which one would replace the other; name it once", paths[i]));
+    }
+  }
 }
 
 PointCloud read_scan(const ScanOptions& options) {

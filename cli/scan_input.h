@@ -29,6 +29,10 @@ enum class ScanVoxels : uint8_t { chosen, fixed };
 
 void add_scan_options(CLI::App& app, ScanOptions& options, ScanVoxels voxels = ScanVoxels::chosen);
 
+/// Refuses results that would replace the scan or each other: throws invalid_argument where two of the paths name one
+/// file. Empty ones name none.
+void check_files_differ(const std::vector<std::string>& paths);
+
 PointCloud read_scan(const ScanOptions& options);
 
 /// The voxel sizes asked for, the origin at zero, means.

@@ -24,6 +24,7 @@ struct VoxelizeCommand {
 
 void run_voxelize(const VoxelizeCommand& command) {
   const VoxelizeOptions options = voxelize_options(command.scan);
+  check_files_differ({command.scan.path, command.output});
   Session session = open_session(command.run);
   const PointCloud cloud = read_scan(command.scan);
   const Tensor points = columns_of(cloud, 0, 3);

@@ -116,6 +116,37 @@ TEST_F(CliTest, voxelize_counts_and_writes) {
   EXPECT_GT(coarse.at("rows"), 4);
 }
 
+TEST_F(CliTest, voxels_of_a_map_come_with_its_origin) {
+  PointCloud cloud;
+  cloud.values = Tensor::from(std::vector<float>{1.5F, 2.5F, 3, 4.5F, 2, 1}, {2, 3});
+  cloud.origin = {500000, 5400000, 0};
+  write_ply(files() / "map.ply", cloud);
+  const Json report = run_json("voxelize map.ply --voxel 1 --output voxels.safetensors");
+  EXPECT_EQ(report.at("origin"), (Json{500001, 5400002, 0}));
+  const Tensor origin = SafetensorsFile::open(files() / "voxels.safetensors").tensor("origin");
+  const auto values = origin.values<double>();
+  EXPECT_THAT(std::vector<double>(values.begin(), values.end()), ElementsAre(500001, 5400002, 0));
+  EXPECT_THAT(run("voxelize map.ply --voxel 1").out, HasSubstr("5400002"));
+}
+
+TEST_F(CliTest, a_network_from_a_folder_is_told_by_its_own_weights) {
+  const std::string network = "network scan.bin --voxel 0.2 --repeat 1 --no-error ";
+  EXPECT_EQ(run_json(network + "--bits 4 --export small").at("bits"), 4);
+  const Json report = run_json(network + "--model small"), held = run_json("inspect small");
+  EXPECT_EQ(report.at("bits"), held.at("bits"));
+  EXPECT_EQ(report.at("weight_bytes"), held.at("weight_bytes"));
+  EXPECT_THAT(run(network + "--model small").out, HasSubstr(fmt::format("{:.2f} bits", held.at("bits").get<double>())));
+  expect_failure(2, network + "--model small --bits 4", "excludes");
+  expect_failure(2, network + "--model small --group 32", "excludes");
+}
+
+TEST_F(CliTest, a_network_is_not_exported_beside_the_sidecar_of_another) {
+  std::filesystem::create_directory(files() / "detector");
+  write("detector/scan.json", "{}");
+  expect_failure(2, "network scan.bin --export detector", "scan.json there is another network's");
+  EXPECT_FALSE(std::filesystem::exists(files() / "detector" / "graph.mlir"));
+}
+
 TEST_F(CliTest, network_reports_what_the_page_promises) {
   const Json report = run_json("network scan.bin --columns 4 --voxel 0.1 --bits 4 --repeat 1 --threads 2");
   for (const char* field : {"voxelize_ms", "relations_ms", "network_ms", "gflop", "peak_rss_bytes", "relative_error"}) {

@@ -44,6 +44,8 @@ TEST_F(DetectTest, finds_the_same_boxes_by_the_artifact_that_it_wrote) {
   ASSERT_GT(built_in["boxes"].size(), 0U);
   const auto artifact = run_json("detect five.bin --columns 5 --repeat 1 --model model");
   EXPECT_EQ(artifact["weights"], "artifact");
+  EXPECT_EQ(built_in["bits"], 8);
+  EXPECT_EQ(artifact["bits"], run_json("inspect model")["bits"]);  // scales and norms included
   EXPECT_EQ(artifact["boxes"], built_in["boxes"]);
   EXPECT_EQ(artifact["beyond_points"], built_in["beyond_points"]);
 
@@ -118,6 +120,7 @@ TEST_F(DetectTest, exports_the_encoder_of_centerpoint) {
 TEST_F(DetectTest, refuses_what_does_not_go_together) {
   expect_failure(2, "detect scan.bin --network centerpoint", "give --export");
   expect_failure(2, "detect scan.bin --network pointpillars", "--network");
+  expect_failure(2, "detect scan.bin --network centerpoint --export encoder --picture boxes.png", "no boxes to draw");
   expect_failure(2, "detect scan.bin --model model --bits 8", "excludes");
   expect_failure(2, "detect scan.bin --model model --export other", "excludes");
   expect_failure(3, "detect scan.bin --model missing", "missing is no folder");
