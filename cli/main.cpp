@@ -1,7 +1,12 @@
+#include <fmt/core.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -11,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 
 #include "commands.h"
 #include "lattice/error.h"
@@ -58,7 +64,8 @@ int exit_code(ErrorCode code) {
 
 /// One line, whatever the message holds.
 int report(int code, std::string message) {
-  std::replace(message.begin(), message.end(), '\n', ' ');
+  const auto is_control = [](char letter) { return static_cast<unsigned char>(letter) < ' ' || letter == 0x7f; };
+  std::replace_if(message.begin(), message.end(), is_control, ' ');
   std::fprintf(stderr, "lattice: %s\n", message.c_str());
   return code;
 }
@@ -71,11 +78,41 @@ CLI::App& group_named(CLI::App& app, const char* name) {
   return *group;
 }
 
+/// Why a word is no whole number of the type's, or nothing. Digits alone: CLI11 would take 010 for 8.
+template <typename Number>
+std::string check_whole_number(const std::string& word) {
+  Number number{};
+  const char* const end = word.data() + word.size();
+  const auto [rest, error] = std::from_chars(word.data(), end, number);
+  if (error == std::errc::result_out_of_range) return fmt::format("{} is beyond 64 bits", word);
+  const bool whole = error == std::errc() && rest == end && std::to_string(number) == word;
+  if (whole) return {};
+  const char* const kind = std::is_signed_v<Number> ? "whole number" : "whole number of at least 0";
+  return fmt::format("'{}' is no {} in decimal digits", word, kind);
+}
+
+std::string check_real_number(const std::string& word) {
+  float number{};
+  const char* const end = word.data() + word.size();
+  const auto [rest, error] = std::from_chars(word.data(), end, number);
+  if (error == std::errc() && rest == end && std::isfinite(number)) return {};
+  return fmt::format("'{}' is no finite number of float32", word);
+}
+
+/// CLI11 itself takes an empty word for 0, and for a number beyond 64 bits the largest.
+void demand_numbers(CLI::Option& option) {
+  const std::string type = option.get_type_name();
+  if (type.starts_with("INT")) option.check(check_whole_number<int64_t>);
+  if (type.starts_with("UINT")) option.check(check_whole_number<uint64_t>);
+  if (type.starts_with("FLOAT")) option.check(check_real_number);
+}
+
 void add_subcommands(CLI::App& app, Action& chosen) {
   for (const Subcommand& row : kSubcommands) {
     CLI::App& parent = row.group == nullptr ? app : group_named(app, row.group);
     CLI::App& command = *parent.add_subcommand(row.name, row.description);
     command.callback([&chosen, action = row.add(command)] { chosen = action; });
+    for (CLI::Option* option : command.get_options()) demand_numbers(*option);
   }
 }
 
@@ -103,12 +140,14 @@ int run(int argc, const char* const* argv) {
     return report(kUsage, std::string("no subcommand is named ") + argv[1] + " (see --help)");
   }
   try {
-    app.parse(argc, argv);
-    chosen();
+    try {
+      app.parse(argc, argv);
+      chosen();
+    } catch (const CLI::Success& help) {
+      app.exit(help);  // prints it
+    }
     flush_output();
     return 0;
-  } catch (const CLI::Success& help) {
-    return app.exit(help);
   } catch (const CLI::ParseError& error) {
     return report(kUsage, std::string(error.what()) + " (see --help)");
   } catch (const Error& error) {

@@ -35,10 +35,14 @@ void add_common_options(CLI::App& app, RunOptions& options) {
 template <typename T>
 void add_pair_option(CLI::App& app, const char* name, std::vector<T>& values, const std::map<std::string, T>& words,
                      const std::string& help, const char* choices) {
-  app.add_option(name, values, help + "; one for both runs, or one each, as A,B")
+  const auto set = [&values, &words](const std::vector<std::string>& given) {
+    values.clear();
+    for (const std::string& word : given) values.push_back(words.at(word));
+  };
+  app.add_option_function<std::vector<std::string>>(name, set, help + "; one for both runs, or one each, as A,B")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->transform(CLI::CheckedTransformer(words))
+      ->check(CLI::IsMember(words))
       ->option_text(choices);
 }
 
@@ -55,8 +59,9 @@ T value_of(const char* option, const std::vector<T>& values, size_t side) {
 
 void add_run_options(CLI::App& app, RunOptions& options) {
   add_common_options(app, options);
-  app.add_option("--numerics", options.numerics, kNumericsHelp)
-      ->transform(CLI::CheckedTransformer(kNumerics))
+  const auto set = [&options](const std::string& word) { options.numerics = kNumerics.at(word); };
+  app.add_option_function<std::string>("--numerics", set, kNumericsHelp)
+      ->check(CLI::IsMember(kNumerics))
       ->option_text(kNumericsChoices);
 }
 
@@ -75,6 +80,8 @@ RunOptions side_of(const PairOptions& options, size_t side) {
 }
 
 Session open_session(const RunOptions& options) {
+  // The reference has no instruction sets: one that is not there would be refused by every other session alone.
+  if (options.backend == BackendKind::reference) Session({.threads = options.threads});
   return Session({.backend = options.backend, .threads = options.threads, .numerics = options.numerics});
 }
 

@@ -63,6 +63,40 @@ TEST_F(CliTest, usage_errors_are_one_line_and_2) {
   EXPECT_THAT(file_names(), ElementsAre("scan.bin"));
 }
 
+TEST_F(CliTest, numbers_are_taken_whole_or_not_at_all) {
+  const std::string network = "network scan.bin ";
+  for (const char* word : {"''", "010", "0x10", "+5", "true", "1.5", "-1"}) {
+    expect_failure(2, network + "--seed " + word, "--seed: ");
+  }
+  expect_failure(2, network + "--seed 18446744073709551616", "18446744073709551616 is beyond 64 bits");
+  expect_failure(2, network + "--repeat 9223372036854775808", "9223372036854775808 is beyond 64 bits");
+  expect_failure(2, network + "--columns ''", "'' is no whole number");
+  for (const char* word : {"nan", "inf", "1e99", "''", "0.1m"}) {
+    expect_failure(2, network + "--voxel " + word, "--voxel: ");
+  }
+}
+
+TEST_F(CliTest, choices_are_words) {
+  expect_failure(2, "info --numerics int5", "int5 not in {automatic,bfloat16,float32,int16,int8}");
+  expect_failure(2, "info --numerics 1", "1 not in {automatic,bfloat16,float32,int16,int8}");
+}
+
+TEST_F(CliTest, no_file_is_written_twice) {
+  for (const char* options : {"--picture a.png --ply ./a.png", "--output a --picture b --ply a", "--ply scan.bin"}) {
+    expect_failure(2, std::string("network scan.bin ") + options, "named for two files");
+  }
+  expect_failure(2, "voxelize scan.bin --output ./scan.bin", "named for two files");
+  EXPECT_THAT(file_names(), ElementsAre("scan.bin"));
+}
+
+TEST_F(CliTest, help_that_cannot_be_written_is_an_error_of_output) {
+  EXPECT_EQ(run("voxelize --help >/dev/full 2>/dev/null; echo $?").out, "3\n");
+}
+
+TEST_F(CliTest, a_message_is_one_line_without_controls) {
+  expect_failure(2, "\"$(printf 'a\\nb\\033c')\"", "no subcommand is named a b c");
+}
+
 TEST_F(CliTest, each_class_of_error_has_its_exit_code) {
   for (const char* command : {"voxelize absent.bin", "network absent.bin", "bench conv absent.bin",
                               "quantize absent.safetensors out.safetensors"}) {

@@ -88,7 +88,9 @@ TEST_F(CompareTest, only_values_of_one_name_and_place_are_layers) {
 
 TEST_F(CompareTest, refusals) {
   expect_failure(2, "compare model model line.safetensors --numerics int8,int16,float32", "two, not 3");
-  expect_failure(2, "compare model model line.safetensors --backend gpu", "gpu");
+  expect_failure(2, "compare model model line.safetensors --backend gpu", "gpu not in {cpu,reference}");
+  expect_failure(2, "compare model model line.safetensors --backend 1", "1 not in {cpu,reference}");
+  expect_failure(5, "compare model model line.safetensors --backend reference", "quantum", "LATTICE_ISA=quantum");
   expect_failure(2, "compare model model line.safetensors --repeat 0", "--repeat 0");
   artifact::write_artifact(artifact::SmallNetwork(5).graph(), files() / "other");
   expect_failure(2, "compare model other line.safetensors", "outputs must match");

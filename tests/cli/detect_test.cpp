@@ -122,6 +122,8 @@ TEST_F(DetectTest, refuses_what_does_not_go_together) {
   expect_failure(2, "detect scan.bin --network pointpillars", "--network");
   expect_failure(2, "detect scan.bin --network centerpoint --export encoder --picture boxes.png", "no boxes to draw");
   expect_failure(2, "detect scan.bin --model model --bits 8", "excludes");
+  expect_failure(2, "detect scan.bin --model model --seed 2", "excludes");
+  expect_failure(2, "detect scan.bin --score nan", "--score");
   expect_failure(2, "detect scan.bin --model model --export other", "excludes");
   expect_failure(3, "detect scan.bin --model missing", "missing is no folder");
   run("detect scan.bin --network centerpoint --export encoder");
