@@ -101,7 +101,7 @@ std::vector<Difference> differences(const Outcome& first, const Outcome& second)
 
 void print(const std::array<Outcome, 2>& outcomes, const std::vector<Difference>& found, const StepErrors& steps) {
   const auto row = [&](const char* what, const auto& text_of) {
-    fmt::print("{:<40}{:>16}{:>16}\n", what, text_of(outcomes[0]), text_of(outcomes[1]));
+    fmt::print("{:<40} {:>15} {:>15}\n", what, text_of(outcomes[0]), text_of(outcomes[1]));
   };
   row("", [&](const Outcome& o) { return &o == outcomes.data() ? "A" : "B"; });
   row("backend", [](const Outcome& o) { return o.backend + " " + o.isa; });
@@ -109,13 +109,13 @@ void print(const std::array<Outcome, 2>& outcomes, const std::vector<Difference>
   row("time", [](const Outcome& o) { return fmt::format("{:.2f} ms", o.ms); });
   row("parameters", [](const Outcome& o) { return std::to_string(o.weights.parameters); });
   row("weights", [](const Outcome& o) { return fmt::format("{:.2f} MiB", mebibytes(o.weights.bytes)); });
-  fmt::print("\n{:<40}{:>16}{:>16}\n", "output", "relative error", "same label");
+  fmt::print("\n{:<40} {:>15} {:>15}\n", "output", "relative error", "same label");
   for (const Difference& d : found) {
-    fmt::print("{:<40}{:>16.3g}{:>15.2f}%\n", d.name, d.relative_error, 100 * d.same_label);
+    fmt::print("{:<40} {:>15.3g} {:>14.2f}%\n", d.name, d.relative_error, 100 * d.same_label);
   }
-  fmt::print("\n{:<44}{:>16}{:>12}{:>12}   {}\n", "step of A", "relative error", "A ms", "B ms", "value");
+  fmt::print("\n{:<44} {:>15} {:>11} {:>11}   {}\n", "step of A", "relative error", "A ms", "B ms", "value");
   for (const StepError& step : steps.matched) {
-    fmt::print("{:<44}{:>16.3g}{:>12.3f}{:>12.3f}   {}\n", step.step, step.relative_error, step.ms[0], step.ms[1],
+    fmt::print("{:<44} {:>15.3g} {:>11.3f} {:>11.3f}   {}\n", step.step, step.relative_error, step.ms[0], step.ms[1],
                step.value);
   }
   fmt::print("{} values have one name, shape and coordinates in both, of {} steps in A and {} in B\n",

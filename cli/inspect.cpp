@@ -169,11 +169,11 @@ std::string text_of(const artifact::ReceptiveField& field) {
 
 void print_head(const Shown& shown) {
   for (const ModelInput& input : shown.model.inputs()) {
-    fmt::print("input   {:<24}{:<6}{}\n", input.name, name(input.dtype), text_of(input.shape));
+    fmt::print("input   {:<23} {:<5} {}\n", input.name, name(input.dtype), text_of(input.shape));
   }
   for (size_t i = 0; i < shown.model.outputs().size(); ++i) {
     const ModelOutput& output = shown.model.outputs()[i];
-    fmt::print("output  {:<24}{:<6}{}{}, sees {} voxels\n", output.name, name(output.dtype), text_of(output.shape),
+    fmt::print("output  {:<23} {:<5} {}{}, sees {} voxels\n", output.name, name(output.dtype), text_of(output.shape),
                output.sparse ? " sparse" : "", text_of(shown.output_field(i)));
   }
   size_t operations = 0;
@@ -190,11 +190,11 @@ void print_head(const Shown& shown) {
 }
 
 void print_plan(const Shown& shown) {
-  fmt::print("\n{:>5}  {:<44}{:<12}{:>18}{:>12}{:>8}   {}\n", "line", "step", "shape", "receptive field", "parameters",
-             "bits", "value");
+  fmt::print("\n{:>5}  {:<44} {:<11} {:>17} {:>11} {:>7}   {}\n", "line", "step", "shape", "receptive field",
+             "parameters", "bits", "value");
   for (const artifact::Step& step : shown.steps()) {
     const std::string placement = placement_text(shown.model.program(), step);
-    fmt::print("{:>5}  {:<44}{:<12}{:>18}{:>12}{:>8.2f}   {}{}{}\n", step.operation->place.line, step_name(step),
+    fmt::print("{:>5}  {:<44} {:<11} {:>17} {:>11} {:>7.2f}   {}{}{}\n", step.operation->place.line, step_name(step),
                text_of(shown.shape(step)), text_of(shown.field(step)), step.weights.parameters,
                bits_a_weight(step.weights), value_name(shown.model.program().graph(), step),
                placement.empty() ? "" : " ", placement);
@@ -203,14 +203,14 @@ void print_plan(const Shown& shown) {
 
 void print_profile(const Shown& shown) {
   const Profile& profile = *shown.profile;
-  fmt::print("\n{:>5}  {:<44}{:>10}{:>13}{:>9}{:>10}{:>12}{:>11}{:>14}\n", "line", "step", "ms", "relation ms",
+  fmt::print("\n{:>5}  {:<44} {:>9} {:>12} {:>8} {:>9} {:>11} {:>10} {:>13}\n", "line", "step", "ms", "relation ms",
              "GFLOP/s", "rows", "edges", "alive MiB", "relations MiB");
   for (size_t i = 0; i < profile.costs.size(); ++i) {
     const artifact::Step& step = shown.steps()[i];
     const StepCost& cost = profile.costs[i];
-    fmt::print("{:>5}  {:<44}{:>10.3f}{:>13.3f}{:>9.2f}{:>10}{:>12}{:>11.2f}{:>14.2f}\n", step.operation->place.line,
-               step_name(step), cost.ms, cost.relation_ms, cost.gflops(), cost.rows, cost.edges,
-               mebibytes(cost.bytes_alive), mebibytes(cost.relation_bytes));
+    fmt::print("{:>5}  {:<44} {:>9.3f} {:>12.3f} {:>8.2f} {:>9} {:>11} {:>10.2f} {:>13.2f}\n",
+               step.operation->place.line, step_name(step), cost.ms, cost.relation_ms, cost.gflops(), cost.rows,
+               cost.edges, mebibytes(cost.bytes_alive), mebibytes(cost.relation_bytes));
   }
   fmt::print("{:.3f} ms, {:.3f} GFLOP, at most {:.2f} MiB beside the weights; {}, {}, {} threads\n",
              total_ms(profile.costs), profile.gflop(), mebibytes(profile.peak_bytes()), profile.isa, profile.numerics,

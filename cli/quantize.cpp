@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "commands.h"
+#include "io/shown_text.h"
 #include "lattice/error.h"
 #include "lattice/quantized_weight.h"
 #include "lattice/safetensors.h"
@@ -37,7 +38,8 @@ struct TensorReport {
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
 bool is_weight(const std::string& name, const Tensor& tensor) {
-  if (!is_feature_type(tensor.dtype()) || tensor.elements() == 0) return false;
+  const bool floating = is_feature_type(tensor.dtype()) || tensor.dtype() == DType::f64;
+  if (!floating || tensor.elements() == 0) return false;
   if (tensor.rank() == 5) return true;
   constexpr std::string_view kEnding = "weight";
   return tensor.rank() == 2 && name.size() >= kEnding.size() &&
@@ -86,9 +88,10 @@ class Packer {
  private:
   QuantizedWeight pack(const std::string& name, const Tensor& tensor) const {
     try {
-      return QuantizedWeight::pack(tensor, {.bits = command_.bits, .group_size = command_.group});
+      const Tensor& weight = tensor.dtype() == DType::f64 ? tensor.to(DType::f32) : tensor;
+      return QuantizedWeight::pack(weight, {.bits = command_.bits, .group_size = command_.group});
     } catch (const Error& error) {
-      throw Error(error.code(), fmt::format("{}: {}", name, error.what()));  // which of the file's tensors
+      throw Error(error.code(), fmt::format("{}: {}", shown(name), error.what()));  // which of the file's tensors
     }
   }
 
@@ -160,7 +163,7 @@ void run_quantize(const QuantizeCommand& command) {
   packer.metadata = file.metadata();
   Progress progress;
   for (const std::string& name : file.names()) {
-    progress.show("packing " + name);
+    progress.show("packing " + shown(name));
     packer.add(name, file.tensor(name));
   }
   progress.clear();

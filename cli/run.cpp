@@ -42,7 +42,7 @@ void run_on_tensors(const RunCommand& command) {
                        {"threads", session.threads()}});
   }
   for (const auto& [name, tensor] : results) {
-    fmt::print("{:<24}{:<6}{}\n", name, lattice::name(tensor.dtype()), to_string(tensor.shape()));
+    fmt::print("{:<23} {:<5} {}\n", name, lattice::name(tensor.dtype()), to_string(tensor.shape()));
   }
   fmt::print("wrote {} ({:.1f} ms)\n", command.output, run_ms);
 }

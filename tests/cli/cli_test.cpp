@@ -335,6 +335,16 @@ TEST_F(CliTest, quantize_packs_weights_and_copies_the_rest) {
   EXPECT_TRUE(SafetensorsFile::open(input).contains("stem.scales"));
 }
 
+TEST_F(CliTest, quantize_packs_float64_and_shows_names_on_one_line) {
+  save_safetensors(files() / "in.safetensors", {{"head.weight", Tensor::zeros(DType::f64, {5, 64})}});
+  const Json report = run_json("quantize in.safetensors out.safetensors");
+  EXPECT_EQ(report.at("packed"), 1);
+  EXPECT_EQ(report.at("bytes_before"), 5 * 64 * 8);
+  const float infinite = std::numeric_limits<float>::infinity();
+  save_safetensors(files() / "in.safetensors", {{"a\nweight", Tensor::from(std::vector<float>{infinite}, {1, 1})}});
+  expect_failure(2, "quantize in.safetensors out.safetensors", "'a?weight': ");
+}
+
 TEST_F(CliTest, street_writes_the_same_scan_in_every_format) {
   const Json report = run_json("street street.bin --seed 3");
   run_json("street street.ply --seed 3");

@@ -64,6 +64,8 @@ TEST_F(CompareTest, two_numerics_of_one_model_differ_by_layer) {
 TEST_F(CompareTest, two_backends_of_one_model_agree) {
   const Json found = run_json("compare model model line.safetensors --repeat 1 --backend cpu,reference");
   EXPECT_EQ(found["backend"], Json({"cpu", "reference"}));
+  const std::string table = run("compare model model line.safetensors --repeat 1 --backend cpu,reference").out;
+  EXPECT_THAT(table, HasSubstr(" reference "));  // however wide its column is
   ASSERT_EQ(found["layers"].size(), 9U);
   for (const Json& layer : found["layers"]) EXPECT_LT(layer["relative_error"], 1e-5) << layer;
   EXPECT_EQ(found["outputs"]["y.features"]["same_label"], 1.0);

@@ -51,6 +51,8 @@ TEST_F(InspectTest, the_plan_tells_what_is_fused_and_what_each_step_holds) {
   EXPECT_EQ(plan[5]["placement"], "into cat %" + plan[6]["value"].get<std::string>() + " columns 0..4");
   EXPECT_FALSE(plan[1].contains("placement"));
   EXPECT_THAT(run("inspect model --plan").out, HasSubstr("conv3d + batch_norm + activation"));
+  // Longer than its column, and still apart from the next.
+  EXPECT_THAT(run("inspect model --plan").out, HasSubstr("target_conv_transpose3d + batch_norm + activation ? x 4"));
 }
 
 TEST_F(InspectTest, the_profile_counts_rows_edges_and_operations) {
