@@ -23,7 +23,6 @@
 #include "run_options.h"
 #include "scan_input.h"
 #include "scan_picture.h"
-#include "scan_sidecar.h"
 
 namespace lattice::cli {
 namespace {
@@ -272,10 +271,9 @@ void run_network(const NetworkCommand& command) {
   check_repeat(command.repeat);
   const std::vector<int64_t> all_bits = precisions(command.bits);
   check_packing(command, all_bits);
-  if (all_bits.size() > 1 && !command.exported.empty()) {
-    throw Error(ErrorCode::invalid_argument, "--export takes one precision; give --bits one number");
+  if (all_bits.size() > 1 && !(command.model.empty() && command.exported.empty())) {
+    throw Error(ErrorCode::invalid_argument, "--model and --export take one precision; give --bits one number");
   }
-  check_no_sidecar(command.exported);
   check_files_differ({command.scan.path, command.output, command.picture, command.ply});
   const PointCloud cloud = read_scan(command.scan);
   NetworkBench bench(command, cloud);
@@ -304,17 +302,15 @@ void run_network(const NetworkCommand& command) {
 Action add_network(CLI::App& app) {
   auto command = std::make_shared<NetworkCommand>();
   add_scan_options(app, command->scan);
-  CLI::Option* bits =
-      app.add_option(
-             "--bits", command->bits,
-             "Bits a weight: 32 (floating), 8, 4, several as 32,8,4, or all. With several, --json prints an array, "
-             "float32 is what the others are compared with, and files show the last")
-          ->delimiter(',')
-          ->allow_extra_args(false)
-          ->check(CLI::IsMember({"32", "8", "4", "all"}))
-          ->capture_default_str();
-  CLI::Option* group = app.add_option("--group", command->group,
-                                      "Input channels a scale: 32, 64 or 128 (default: 64, below 64 channels 32)");
+  app.add_option("--bits", command->bits,
+                 "Bits a weight: 32 (floating), 8, 4, several as 32,8,4, or all. With several, --json prints an array, "
+                 "float32 is what the others are compared with, and files show the last")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::IsMember({"32", "8", "4", "all"}))
+      ->capture_default_str();
+  app.add_option("--group", command->group,
+                 "Input channels a scale: 32, 64 or 128 (default: 64, below 64 channels 32)");
   app.add_option("--seed", command->seed, "Seed of the weights")->capture_default_str();
   app.add_option("--repeat", command->repeat, "Measurements, whose medians are shown")->capture_default_str();
   app.add_flag("--no-error", command->no_error,
@@ -328,7 +324,7 @@ Action add_network(CLI::App& app) {
   app.add_option("--model", command->model,
                  "Folder of an artifact to run in place of the network, such as --export writes; relative_error then "
                  "compares it with the seeded network")
-      ->excludes(bits, group, exported);
+      ->excludes(exported);
   add_run_options(app, command->run);
   return [command] { run_network(*command); };
 }

@@ -212,16 +212,6 @@ void write_sidecar(const std::filesystem::path& model, const ScanSidecar& sideca
   file.commit();
 }
 
-void check_no_sidecar(const std::filesystem::path& model) {
-  std::error_code ignored;
-  if (model.empty() || !std::filesystem::exists(model / kFileName, ignored)) return;
-  throw Error(
-      ErrorCode::invalid_argument,
-      fmt::format("--export {}: the {} there is another network's and would stay beside this one; remove it, or "
-                  "name another folder",
-                  model.string(), kFileName));
-}
-
 VoxelizeOptions voxelize_options(const ScanSidecar& sidecar) {
   return {.voxel_size = *sidecar.voxel_size,
           .origin = sidecar.origin,

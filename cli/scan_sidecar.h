@@ -31,10 +31,6 @@ ScanSidecar read_sidecar(const std::filesystem::path& model);
 /// The same from text; `source` is for messages.
 ScanSidecar parse_sidecar(const std::string& text, const std::string& source);
 
-/// Refuses a folder whose scan.json would stay beside a network that is exported there without one: throws
-/// invalid_argument. No folder (an empty path) is none.
-void check_no_sidecar(const std::filesystem::path& model);
-
 /// Writes scan.json into a model's folder, so that read_sidecar gives the same again. Throws io.
 void write_sidecar(const std::filesystem::path& model, const ScanSidecar& sidecar);
 

@@ -170,15 +170,7 @@ TEST_F(CliTest, a_network_from_a_folder_is_told_by_its_own_weights) {
   EXPECT_EQ(report.at("bits"), held.at("bits"));
   EXPECT_EQ(report.at("weight_bytes"), held.at("weight_bytes"));
   EXPECT_THAT(run(network + "--model small").out, HasSubstr(fmt::format("{:.2f} bits", held.at("bits").get<double>())));
-  expect_failure(2, network + "--model small --bits 4", "excludes");
-  expect_failure(2, network + "--model small --group 32", "excludes");
-}
-
-TEST_F(CliTest, a_network_is_not_exported_beside_the_sidecar_of_another) {
-  std::filesystem::create_directory(files() / "detector");
-  write("detector/scan.json", "{}");
-  expect_failure(2, "network scan.bin --export detector", "scan.json there is another network's");
-  EXPECT_FALSE(std::filesystem::exists(files() / "detector" / "graph.mlir"));
+  expect_failure(2, network + "--model small --bits 8,4", "one precision");
 }
 
 TEST_F(CliTest, network_reports_what_the_page_promises) {
