@@ -17,8 +17,8 @@ struct Neon {
   /// 6 rows x 4 vectors are 24 accumulators, which with 4 weights and a broadcast fill 29 of the 32 registers, and take
   /// 10 loads for 24 multiply-adds: cores do two or three loads, and two or four multiply-adds, a cycle.
   static constexpr int rows(int vectors) { return vectors == 1 ? 12 : vectors == 4 ? 6 : 8; }
-  static constexpr bool kFetchesLines = false;  // see Avx512
-  static constexpr int kNarrowVectors = 0;      // see Avx512
+  static constexpr int kFloatLoads = 0, kIntegerLoads = 0;  // see Avx512
+  static constexpr int kNarrowVectors = 0;                  // see Avx512
 
   using Vector = float32x4_t;
   static Vector load(const float* from) { return vld1q_f32(from); }

@@ -5,7 +5,7 @@
 #include "cpu/kernels/fetch.h"
 #include "cpu/kernels/kernels.h"
 #include "cpu/kernels/unrolled.h"
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 #include "cpu/kernels/x86_intrinsics.h"
 #endif
 
@@ -27,6 +27,8 @@ template <typename T, int Count>
 struct RowPlaces {
 #if defined(__AVX512F__)
   static constexpr int kPlaces = (Count + 7) / 8 * 8;  // whole vectors
+#elif defined(__AVX2__)
+  static constexpr int kPlaces = (Count + 3) / 4 * 4;
 #else
   static constexpr int kPlaces = Count;
 #endif
@@ -102,6 +104,18 @@ class NextLines {
         // What goes beyond Count is written over by the next line's, or not read.
         _mm512_storeu_si512(lines_ + count + 8 * e, at[e]);
         at[e] = _mm512_add_epi64(at[e], _mm512_set1_epi64(kLine));
+      });
+    }
+#elif defined(__AVX2__)
+    constexpr int kFours = RowPlaces<T, Count>::kPlaces / 4;
+    __m256i at[kFours];
+    unrolled<kFours>([&](auto e) __attribute__((always_inline)) {
+      at[e] = _mm256_load_si256(reinterpret_cast<const __m256i*>(rows.at + 4 * e));
+    });
+    for (; bytes > 0; bytes -= kLine, count += Count) {
+      unrolled<kFours>([&](auto e) __attribute__((always_inline)) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(lines_ + count + 4 * e), at[e]);
+        at[e] = _mm256_add_epi64(at[e], _mm256_set1_epi64x(kLine));
       });
     }
 #else

@@ -17,8 +17,8 @@ struct PlainVector {
   static constexpr int kLanes = Lanes;
   static constexpr int kVectors = Vectors;
   static constexpr int rows(int) { return Rows; }
-  static constexpr bool kFetchesLines = false;  // see Avx512
-  static constexpr int kNarrowVectors = 0;      // see Avx512
+  static constexpr int kFloatLoads = 0, kIntegerLoads = 0;  // see Avx512
+  static constexpr int kNarrowVectors = 0;                  // see Avx512
 
   struct Vector {
     float lane[kLanes];

@@ -148,11 +148,11 @@ constexpr int64_t lines_of(int64_t words) {
 }
 
 /// The most lines that are listed for blocks of such rows and vectors, up to `steps` of them, `lines` fetched with
-/// each. A line is two loads: cores that load as often as they multiply lose by more than three loads for four
-/// products, so that there are none then.
+/// each. A line is two loads: none where a loop would then make more than `most_loads` for every 12 products, as cores
+/// lose by that which load no more often than they multiply.
 template <typename V>
-constexpr int64_t most_lines(int rows, int vectors, int64_t steps, int64_t lines) {
-  if (!V::kFetchesLines || vectors + rows + 2 * lines > rows * vectors * 3 / 4) return 0;
+constexpr int64_t most_lines(int rows, int vectors, int64_t steps, int64_t lines, int most_loads) {
+  if ((vectors + rows + 2 * lines) * 12 > rows * vectors * most_loads) return 0;
   return larger(lines * steps, rows * (lines_of(steps) + lines_of(vectors * V::kLanes)));
 }
 
@@ -161,7 +161,7 @@ constexpr int64_t most_lines(int rows, int vectors, int64_t steps, int64_t lines
 inline constexpr int64_t kLinesAStep = 2;
 
 template <typename V, int Count, int Vectors>
-using FloatBlocks = EdgeBlocks<Count, most_lines<V>(Count, Vectors, kPassSteps<V>, 1)>;
+using FloatBlocks = EdgeBlocks<Count, most_lines<V>(Count, Vectors, kPassSteps<V>, 1, V::kFloatLoads)>;
 
 /// R edges, the first of which is edge `first`. A step of the panel is `Stride` vectors.
 template <typename V, typename Step, int R, int N, int Stride, typename Blocks>
@@ -399,7 +399,7 @@ template <typename V, typename Step, int Count, int Vectors>
 using CodeBlocks =
     EdgeBlocks<Count, most_lines<V>(Count, Vectors,
                                     larger(kPassCodes / (4 * Vectors * V::kLanes), kLargestGroup / Step::kChannels),
-                                    kLinesAStep)>;
+                                    kLinesAStep, V::kIntegerLoads)>;
 
 static_assert(sizeof(GroupFactors) == 8);  // two words, see Rows
 

@@ -17,8 +17,9 @@ struct Avx2 {
   /// 6 rows x 2 vectors are 12 accumulators, which with 2 weights and a broadcast fill 15 of the 16 registers; 12
   /// independent sums cover the latency of 5 cycles at 2 multiply-adds a cycle.
   static constexpr int rows(int vectors) { return vectors == 1 ? 10 : 6; }
-  static constexpr bool kFetchesLines = false;  // see Avx512
-  static constexpr int kNarrowVectors = 0;      // see Avx512
+  /// See Avx512. Products of integers take two instructions here, which leave no room.
+  static constexpr int kFloatLoads = 10, kIntegerLoads = 0;
+  static constexpr int kNarrowVectors = 0;  // see Avx512
 
   using Vector = __m256;
   static Vector load(const float* from) { return _mm256_loadu_ps(from); }

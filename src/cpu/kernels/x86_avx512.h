@@ -20,8 +20,9 @@ struct Avx512 {
   /// panels take more rows, to have enough independent sums.
   static constexpr int rows(int vectors) { return vectors == 1 ? 12 : vectors == 2 ? 10 : vectors == 3 ? 8 : 6; }
 
-  /// What a block reads is fetched line by line, with the steps of the one before, if its loads leave room for it.
-  static constexpr bool kFetchesLines = true;
+  /// What a block reads is fetched line by line, with the steps of the one before, where those make no more than so
+  /// many loads for every 12 products of floats or of integers; else its rows are fetched at once.
+  static constexpr int kFloatLoads = 9, kIntegerLoads = 9;
 
   /// Panels of up to so many vectors are multiplied edge by edge, with this many weights in registers.
   static constexpr int kNarrowVectors = 2;
