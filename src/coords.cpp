@@ -85,7 +85,7 @@ std::string to_string(const Coord& coord) {
 
 Support CoordSet::make(PooledVector<Coord> coords, Triple stride, std::optional<Triple> extent) {
   check_sizes(stride, extent);
-  if (coords.size() > static_cast<size_t>(kLargest)) {
+  if (coords.size() > static_cast<size_t>(kMostRows)) {
     fail(ErrorCode::out_of_range, "coord_set: {} rows; a set holds at most 2^31 - 1", coords.size());
   }
   const CoordBounds bounds = CoordBounds::of(coords);
@@ -110,7 +110,7 @@ Support CoordSet::make(const Tensor& coords, Triple stride, std::optional<Triple
     fail(ErrorCode::invalid_argument, "coord_set: coordinates have shape {}, but must be (N, 4): batch, x, y, z",
          to_string(coords.shape()));
   }
-  if (coords.size(0) > kLargest) {
+  if (coords.size(0) > kMostRows) {
     fail(ErrorCode::out_of_range, "coord_set: {} rows; a set holds at most 2^31 - 1", coords.size(0));
   }
   if (coords.dtype() == DType::i32) return make(narrowed(coords.data<int32_t>(), coords.size(0)), stride, extent);

@@ -4,8 +4,6 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <limits>
-#include <ranges>
 #include <utility>
 
 #include "fail.h"
@@ -56,7 +54,7 @@ int bits_for_slots(uint64_t slots) {
 }  // namespace
 
 void check_distinct_count(size_t count) {
-  if (count >= static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
+  if (count >= static_cast<size_t>(CoordSet::kMostRows)) {
     fail(ErrorCode::out_of_range, "coord_set: more than 2^31 - 1 distinct coordinates; split the scan");
   }
 }
@@ -130,9 +128,10 @@ DistinctRows DistinctRows::of(std::span<const Coord> coords) {
 }
 
 PooledVector<Coord> DistinctRows::distinct_coords(std::span<const Coord> coords) const {
-  const auto coord_of = [&](int32_t row) -> const Coord& { return coords[static_cast<size_t>(row)]; };
-  const auto distinct = first_row | std::views::transform(coord_of);
-  return {distinct.begin(), distinct.end()};
+  PooledVector<Coord> distinct;
+  distinct.reserve(first_row.size());
+  for (const int32_t row : first_row) distinct.push_back(coords[static_cast<size_t>(row)]);
+  return distinct;
 }
 
 }  // namespace lattice

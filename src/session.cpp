@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <limits>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -19,7 +18,6 @@
 namespace lattice {
 namespace {
 
-constexpr int64_t kMostRows = std::numeric_limits<int32_t>::max();
 constexpr int kMostThreads = 1024;  // far below what a system refuses to start
 
 /// The processors that this process may run on, which containers and batch systems set below those of the machine.
@@ -125,7 +123,7 @@ void check_geometry(RelationKind kind, const ConvGeometry& geometry, std::string
 /// Transposed and generative relations visit one site for each row and tap, which 32-bit rows must be able to count.
 void check_sites(RelationKind kind, int64_t rows, int64_t taps, std::string_view operation) {
   if (kind != RelationKind::transposed && kind != RelationKind::generative) return;
-  if (rows * taps > kMostRows) {  // cannot overflow: both are at most 2^31 - 1
+  if (rows * taps > CoordSet::kMostRows) {  // cannot overflow: both are at most 2^31 - 1
     fail(ErrorCode::out_of_range, "{}: {} rows times {} taps are more than 2^31 - 1 output rows; split the batch",
          operation, rows, taps);
   }

@@ -1,5 +1,7 @@
 #include "lattice/tensor.h"
 
+#include <fmt/ranges.h>
+
 #include <cstring>
 
 #include "fail.h"

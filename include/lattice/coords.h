@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -64,8 +65,11 @@ class CoordSet {
   struct Key {};  // which only make() has
 
  public:
+  /// The most that a set holds, as rows are numbered in int32.
+  static constexpr int64_t kMostRows = std::numeric_limits<int32_t>::max();
+
   /// Throws invalid_argument (a negative batch; a coordinate outside the extent: names the first such row; stride or
-  /// extent not positive) and out_of_range (more than 2^31 - 1 rows; a product of strides beyond 2^31 - 1).
+  /// extent not positive) and out_of_range (more than kMostRows; a product of strides beyond 2^31 - 1).
   static Support make(PooledVector<Coord> coords, Triple stride = 1, std::optional<Triple> extent = std::nullopt);
   /// From a copy of another vector.
   template <typename Allocator>

@@ -1,6 +1,7 @@
 #include "artifact/literal_reader.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <set>

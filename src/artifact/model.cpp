@@ -1,5 +1,7 @@
 #include "lattice/model.h"
 
+#include <fmt/ranges.h>
+
 #include <cstring>
 
 #include "artifact/program.h"

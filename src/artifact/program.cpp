@@ -1,5 +1,7 @@
 #include "artifact/program.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "artifact/planner.h"

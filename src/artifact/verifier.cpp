@@ -1,5 +1,7 @@
 #include "artifact/verifier.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <functional>
 #include <set>

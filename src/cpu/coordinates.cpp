@@ -1,5 +1,3 @@
-#include <limits>
-
 #include "coord_index.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/output_coords.h"
@@ -53,7 +51,7 @@ JoinedRows CpuBackend::join(const CoordSet& lhs, const CoordSet& rhs, Join join)
       if (other < 0 || join == Join::right) push(c, other, row);
     }
   }
-  if (rows.coords.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
+  if (rows.coords.size() > static_cast<size_t>(CoordSet::kMostRows)) {
     fail(ErrorCode::out_of_range, "join: {} rows; a set holds at most 2^31 - 1", rows.coords.size());
   }
   return rows;

@@ -1,5 +1,7 @@
 #include "lattice/npy.h"
 
+#include <fmt/ranges.h>
+
 #include <string>
 
 #include "fail.h"

@@ -1,5 +1,7 @@
 #include "lattice/safetensors.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cstring>
 #include <limits>

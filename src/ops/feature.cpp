@@ -1,7 +1,6 @@
 #include "lattice/feature.h"
 
 #include <cmath>
-#include <limits>
 
 #include "backend.h"
 #include "fail.h"
@@ -17,7 +16,7 @@ Tensor linear(Session& session, const Tensor& x, const ConvWeight& weight, const
          "linear: the weight's kernel_size {} must be 1 on every axis; use conv3d for kernels",
          to_string(weight.kernel_size()));
   }
-  if (x.size(0) > std::numeric_limits<int32_t>::max()) {
+  if (x.size(0) > CoordSet::kMostRows) {
     fail(ErrorCode::out_of_range, "linear: the input has {} rows; at most 2^31 - 1, so pass it in parts", x.size(0));
   }
   if (weight.in_channels() != x.size(1)) {

@@ -1,5 +1,7 @@
 #include "lattice/voxelize.h"
 
+#include <fmt/ranges.h>
+
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -10,8 +12,6 @@
 
 namespace lattice {
 namespace {
-
-constexpr int64_t kMostRows = std::numeric_limits<int32_t>::max();
 
 /// Voxels of the grid along an axis, as spconv counts them: in float32, to nearest.
 double cells_along(const VoxelizeOptions& options, size_t axis) {
@@ -36,7 +36,7 @@ void check_grid(std::string_view operation, const VoxelizeOptions& options) {
 void check_upper(std::string_view operation, const VoxelizeOptions& options) {
   for (size_t axis = 0; options.upper && axis < 3; ++axis) {
     const double cells = cells_along(options, axis);
-    if (!(cells >= 1 && cells <= static_cast<double>(kMostRows))) {
+    if (!(cells >= 1 && cells <= std::numeric_limits<int32_t>::max())) {
       fail(ErrorCode::invalid_argument,
            "{}: upper ({}) must lie 1 to 2^31 - 1 voxels above origin ({}) on every axis; it is in metres", operation,
            fmt::join(*options.upper, ", "), fmt::join(options.origin, ", "));
@@ -65,7 +65,7 @@ void check_points(std::string_view operation, const Tensor& points) {
     fail(ErrorCode::invalid_argument, "{}: points have shape {}, but must be (N, 3), columns x, y, z", operation,
          to_string(points.shape()));
   }
-  if (points.size(0) > kMostRows) {
+  if (points.size(0) > CoordSet::kMostRows) {
     fail(ErrorCode::out_of_range, "{}: {} points are more than 2^31 - 1; split them", operation, points.size(0));
   }
 }

@@ -7,8 +7,6 @@
 namespace lattice {
 namespace {
 
-constexpr int64_t kMostRows = std::numeric_limits<int32_t>::max();
-
 Triple place(const Coord& coord) {
   return {coord.x, coord.y, coord.z};
 }
@@ -34,7 +32,7 @@ bool inside(const Triple& at_place, const Triple& extent) {
 }
 
 void check_row_count(int64_t rows, std::string_view operation) {
-  if (rows > kMostRows) {
+  if (rows > CoordSet::kMostRows) {
     fail(ErrorCode::out_of_range,
          "{}: the output has {} rows, but at most 2^31 - 1 can be numbered; use a smaller input", operation, rows);
   }
