@@ -2,8 +2,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -44,10 +46,17 @@ bool has_avx512_bf16() {
   return has_avx512() && has_leaf7_bit(1, 0, 5);
 }
 
+bool is_granted_tiles() {
+#if defined(__linux__)
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
 bool has_amx() {
-  constexpr int kRequestPermission = 0x1023, kTileData = 18;  // of Linux, for tiles
   return has_avx512() && has_leaf7_bit(0, 3, 22) && has_leaf7_bit(0, 3, 24) && has_leaf7_bit(0, 3, 25) &&
-         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+         is_granted_tiles();
 }
 
 // `step`, once for each n in 0..11, multiplies registers 12 and 13 into register n; 14 is for two-step products.

@@ -83,7 +83,8 @@ PanelCodes PanelWeight::codes(int64_t tap, const Panel& panel) const noexcept {
 
 std::span<const std::byte> PanelWeight::stored(int64_t tap, const Panel& panel) const noexcept {
   const Tensor& elements = is_packed() ? words_ : floats_;
-  const int64_t column_bytes = (is_packed() ? word_rows_ : padded_channels_) * size_of(elements.dtype());
+  const int64_t column_bytes =
+      (is_packed() ? word_rows_ : padded_channels_) * static_cast<int64_t>(size_of(elements.dtype()));
   const auto* begin = static_cast<const std::byte*>(elements.raw());
   return {begin + (tap * padded_out_ + panel.first) * column_bytes, static_cast<size_t>(panel.width * column_bytes)};
 }

@@ -20,7 +20,7 @@ std::optional<Partition> Partition::make(const TapRule& rule) {
 }
 
 Partition::Partition(const std::array<int, 3>& shifts) : shifts_(shifts) {
-  const auto [x, y, z] = shifts;
+  const int x = shifts[0], y = shifts[1], z = shifts[2];
   for (int cell = 0; cell < Block::kCells; ++cell) {
     const int at_x = cell >> 4, at_y = cell >> 2 & 3, at_z = cell & 3;
     const auto tap = [](int at, int shift) { return at & ((1 << shift) - 1); };
@@ -32,7 +32,7 @@ Partition::Partition(const std::array<int, 3>& shifts) : shifts_(shifts) {
 
 PooledVector<Partition::Reading> Partition::readings(const CoordIndex& source, const CoordIndex& target,
                                                      Workers& workers) const {
-  const auto [x, y, z] = shifts_;
+  const int x = shifts_[0], y = shifts_[1], z = shifts_[2];  // no binding, which clang 14 cannot capture
   const BlockLookup& lookup = target.lookup();
   PooledVector<Reading> readings(source.block_count());
   constexpr int64_t kColumnsAtOnce = 4096;

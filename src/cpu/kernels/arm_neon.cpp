@@ -7,7 +7,7 @@
 namespace lattice::cpu {
 
 extern const Kernels kNeon;
-const Kernels kNeon = kernels_of<Neon>("neon", pair_route<Neon>(), pair_route<Neon>());
+constinit const Kernels kNeon = kernels_of<Neon>("neon", pair_route<Neon>(), pair_route<Neon>());
 
 }  // namespace lattice::cpu
 

@@ -19,6 +19,7 @@ struct Neon {
   static constexpr int rows(int vectors) { return vectors == 1 ? 12 : vectors == 4 ? 6 : 8; }
   static constexpr int kFloatLoads = 0, kIntegerLoads = 0;  // see Avx512
   static constexpr int kNarrowVectors = 0;                  // see Avx512
+  static constexpr int kHeldWeights = 0;
 
   using Vector = float32x4_t;
   static Vector load(const float* from) { return vld1q_f32(from); }

@@ -7,7 +7,7 @@
 namespace lattice::cpu {
 
 extern const Kernels kNeonBf16, kNeonDotprod;
-const Kernels kNeonBf16 = {.isa = "neon_bf16", .base = &kNeonDotprod, .bf16 = bf16_route<NeonBf16>()};
+constinit const Kernels kNeonBf16 = {.isa = "neon_bf16", .base = &kNeonDotprod, .bf16 = bf16_route<NeonBf16>()};
 
 }  // namespace lattice::cpu
 

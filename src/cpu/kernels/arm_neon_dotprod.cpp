@@ -5,7 +5,7 @@
 namespace lattice::cpu {
 
 extern const Kernels kNeonDotprod, kNeon;
-const Kernels kNeonDotprod = {
+constinit const Kernels kNeonDotprod = {
     .isa = "neon_dotprod", .base = &kNeon, .wide = plane_route<2>(), .narrow = plane_route<1>()};
 
 }  // namespace lattice::cpu

@@ -26,6 +26,12 @@ inline constexpr int64_t kLine = 64;  // bytes of a cache's
 /// end_streams().
 template <typename Vector>
 [[gnu::always_inline]] inline void stream(float* to, const Vector& v) {
+#if defined(__clang__)  // which has none of the functions below
+  using Lanes = float __attribute__((vector_size(sizeof(Vector))));
+  Lanes lanes;
+  __builtin_memcpy(&lanes, &v, sizeof(lanes));
+  __builtin_nontemporal_store(lanes, reinterpret_cast<Lanes*>(to));
+#else
   [[maybe_unused]] const auto as = [&](auto lanes) __attribute__((always_inline)) {
     __builtin_memcpy(&lanes, &v, sizeof(lanes));
     return lanes;
@@ -43,6 +49,7 @@ template <typename Vector>
   if constexpr (sizeof(v) == 16) return __builtin_ia32_movntps(to, as(Four{}));
 #endif
   __builtin_memcpy(to, &v, sizeof(v));
+#endif
 }
 
 inline constexpr int64_t kLineFloats = kLine / 4;

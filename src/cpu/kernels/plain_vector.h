@@ -19,6 +19,7 @@ struct PlainVector {
   static constexpr int rows(int) { return Rows; }
   static constexpr int kFloatLoads = 0, kIntegerLoads = 0;  // see Avx512
   static constexpr int kNarrowVectors = 0;                  // see Avx512
+  static constexpr int kHeldWeights = 0;
 
   struct Vector {
     float lane[kLanes];

@@ -11,6 +11,7 @@ using Plain = PlainVector<4, 2, 4>;
 }  // namespace
 
 extern const Kernels kScalar;
-const Kernels kScalar = kernels_of<Plain>("scalar", pair_route<Plain>(), quad_route<Plain>(), bf16_route<Plain>());
+constinit const Kernels kScalar =
+    kernels_of<Plain>("scalar", pair_route<Plain>(), quad_route<Plain>(), bf16_route<Plain>());
 
 }  // namespace lattice::cpu

@@ -1,5 +1,7 @@
 #include "cpu/kernels/select.h"
 
+#include <fmt/ranges.h>
+
 #include <cstdlib>
 #include <string>
 
@@ -7,10 +9,11 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#endif
+#if defined(__linux__)
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#elif defined(__aarch64__)
-#include <sys/auxv.h>
 #endif
 
 namespace lattice {
@@ -42,14 +45,20 @@ bool has_avx512_bf16() {
 bool is_slow_at_bf16() {
   return __builtin_cpu_is("intel") && !__builtin_cpu_is("cooperlake");
 }
-/// Bits 22 (bfloat16), 24 (tiles) and 25 (int8) of edx in leaf 7, which every processor with tiles sets. Linux gives a
-/// process its tiles, in all of its threads, on request.
+/// Linux gives a process its tiles, in all of its threads, on request.
+bool is_granted_tiles() {
+#if defined(__linux__)
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+/// Bits 22 (bfloat16), 24 (tiles) and 25 (int8) of edx in leaf 7, which every processor with tiles sets.
 bool has_amx() {
   constexpr unsigned kBits = 1U << 22 | 1U << 24 | 1U << 25;
-  constexpr int kRequestPermission = 0x1023, kTileData = 18;
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx & kBits) == kBits &&
-         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx & kBits) == kBits && is_granted_tiles();
 }
 bool is_zen_1_or_2() {
   return __builtin_cpu_is("znver1") || __builtin_cpu_is("znver2");
@@ -69,12 +78,19 @@ bool has_avx512() {
 bool has_avx512_vnni() {
   return has_avx512() && __builtin_cpu_supports("avx512vnni");
 }
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && defined(__linux__)
 bool has_bf16() {
   return (getauxval(AT_HWCAP2) & HWCAP2_BF16) != 0;
 }
 bool has_dotprod() {
   return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+}
+#elif defined(__aarch64__)  // other systems are not asked: what every such processor has
+bool has_bf16() {
+  return false;
+}
+bool has_dotprod() {
+  return false;
 }
 #endif
 

@@ -8,11 +8,11 @@
 namespace lattice::cpu {
 
 extern const Kernels kAmx, kAvx512;
-const Kernels kAmx = {.isa = "amx",
-                      .base = &kAvx512,
-                      .narrow = byte_tile_route(),
-                      .bf16 = bf16_tile_route(),
-                      .split = split_tile_route()};
+constinit const Kernels kAmx = {.isa = "amx",
+                                .base = &kAvx512,
+                                .narrow = byte_tile_route(),
+                                .bf16 = bf16_tile_route(),
+                                .split = split_tile_route()};
 
 }  // namespace lattice::cpu
 

@@ -8,7 +8,7 @@ namespace lattice::cpu {
 
 // Bytes would be multiplied by vpmaddubsw, whose sums of pairs saturate at 8-bit codes: the narrow route takes 16 bits.
 extern const Kernels kAvx2;
-const Kernels kAvx2 = kernels_of<Avx2>("avx2", pair_route<Avx2>(), pair_route<Avx2>());
+constinit const Kernels kAvx2 = kernels_of<Avx2>("avx2", pair_route<Avx2>(), pair_route<Avx2>());
 
 }  // namespace lattice::cpu
 

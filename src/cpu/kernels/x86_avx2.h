@@ -20,6 +20,7 @@ struct Avx2 {
   /// See Avx512. Products of integers take two instructions here, which leave no room.
   static constexpr int kFloatLoads = 10, kIntegerLoads = 0;
   static constexpr int kNarrowVectors = 0;  // see Avx512
+  static constexpr int kHeldWeights = 0;
 
   using Vector = __m256;
   static Vector load(const float* from) { return _mm256_loadu_ps(from); }

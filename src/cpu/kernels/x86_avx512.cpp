@@ -7,7 +7,7 @@
 namespace lattice::cpu {
 
 extern const Kernels kAvx512;
-const Kernels kAvx512 = kernels_of<Avx512>("avx512", pair_route<Avx512>(), pair_route<Avx512>());
+constinit const Kernels kAvx512 = kernels_of<Avx512>("avx512", pair_route<Avx512>(), pair_route<Avx512>());
 
 }  // namespace lattice::cpu
 

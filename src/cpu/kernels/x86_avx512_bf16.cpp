@@ -7,7 +7,7 @@
 namespace lattice::cpu {
 
 extern const Kernels kAvx512Bf16, kAvx512Vnni;
-const Kernels kAvx512Bf16 = {.isa = "avx512_bf16", .base = &kAvx512Vnni, .bf16 = bf16_route<Avx512Bf16>()};
+constinit const Kernels kAvx512Bf16 = {.isa = "avx512_bf16", .base = &kAvx512Vnni, .bf16 = bf16_route<Avx512Bf16>()};
 
 }  // namespace lattice::cpu
 

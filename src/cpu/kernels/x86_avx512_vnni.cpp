@@ -7,7 +7,7 @@
 namespace lattice::cpu {
 
 extern const Kernels kAvx512Vnni, kAvx512;
-const Kernels kAvx512Vnni = {
+constinit const Kernels kAvx512Vnni = {
     .isa = "avx512_vnni", .base = &kAvx512, .wide = pair_route<Avx512Vnni>(), .narrow = quad_route<Avx512Vnni>()};
 
 }  // namespace lattice::cpu

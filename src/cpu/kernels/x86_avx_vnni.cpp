@@ -7,7 +7,7 @@
 namespace lattice::cpu {
 
 extern const Kernels kAvxVnni, kAvx2;
-const Kernels kAvxVnni = {
+constinit const Kernels kAvxVnni = {
     .isa = "avx_vnni", .base = &kAvx2, .wide = pair_route<AvxVnni>(), .narrow = quad_route<AvxVnni>()};
 
 }  // namespace lattice::cpu

@@ -6,10 +6,10 @@
 namespace lattice::cpu {
 
 extern const Kernels kModelOfAmx, kModelOfAvx512;
-const Kernels kModelOfAmx = {.isa = "model_of_amx",
-                             .base = &kModelOfAvx512,
-                             .narrow = byte_tile_route(),
-                             .bf16 = bf16_tile_route(),
-                             .split = split_tile_route()};
+constinit const Kernels kModelOfAmx = {.isa = "model_of_amx",
+                                       .base = &kModelOfAvx512,
+                                       .narrow = byte_tile_route(),
+                                       .bf16 = bf16_tile_route(),
+                                       .split = split_tile_route()};
 
 }  // namespace lattice::cpu

@@ -6,7 +6,7 @@
 namespace lattice::cpu {
 
 extern const Kernels kModelOfAvx512;
-const Kernels kModelOfAvx512 =
+constinit const Kernels kModelOfAvx512 =
     kernels_of<Avx512>("model_of_avx512", pair_route<FewRows<Avx512>>(), pair_route<FewRows<Avx512>>());
 
 }  // namespace lattice::cpu

@@ -6,7 +6,7 @@
 namespace lattice::cpu {
 
 extern const Kernels kModelOfAvxVnni;
-const Kernels kModelOfAvxVnni =
+constinit const Kernels kModelOfAvxVnni =
     kernels_of<FewRows<AvxVnni>>("model_of_avx_vnni", pair_route<FewRows<AvxVnni>>(), quad_route<FewRows<AvxVnni>>());
 
 }  // namespace lattice::cpu
