@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds, and runs all of them.
-#   ./test.sh            the whole suite: release build, then the sanitizers and the fuzzers
+#   ./test.sh            the whole suite: release build, then the sanitizers, the library by clang, and the fuzzers
 #   ./test.sh --quick    the release build alone
 # Vectors and scans are read from ../shared (or $LATTICE_SHARED_DIR) where that exists; tests that need them are skipped
 # by name elsewhere, and may not be skipped where it does.
@@ -57,6 +57,10 @@ if [ "${1:-}" != --quick ]; then
   # relations of many rows.
   run tsan 'CpuAgainstReference|CpuThreads|SessionTest|Modules|Workers|Relation.(PartsMany|Mirrors)' \
     --target cpu_against_reference_test session_test modules_test workers_test relation_test
+  # The other compiler that CONTRIBUTING.md names: the library alone, as quickly as it can.
+  echo "== clang: build"
+  cmake --preset clang >/dev/null
+  cmake --build --preset clang -j "$jobs" | tail -n 1
   # Ten seconds of each fuzzer, from its seeds.
   run fuzz '^fuzz_'
 fi
